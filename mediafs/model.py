@@ -1,0 +1,217 @@
+"""The nouns of mediafs: what every room means by *media*, *scope*, *version* and *span*.
+
+media
+    One downloadable file in a vendor's archive: a snapshot, a screen capture, a recording.
+scope
+    What one listing covers: a run of days, a conversation, a user, the newest, everything.
+version
+    One content of one media. The key of every cache of bytes: never a path.
+span
+    A run of bytes of a version.
+
+Only values live here: frozen, checked when they are made, free of I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import Enum, IntEnum
+from typing import NewType
+
+AccountName = NewType("AccountName", str)
+MediaId = NewType("MediaId", str)
+ConversationId = NewType("ConversationId", str)
+UserId = NewType("UserId", str)
+Inode = NewType("Inode", int)
+Cursor = NewType("Cursor", str)
+"""Where a service's next page begins; only the vendor's module knows what is in it."""
+
+
+class Urgency(IntEnum):
+    """Who waits for a request. The rate limiter serves smaller numbers first."""
+
+    PERSON = 0
+    PREFETCH = 1
+    BACKGROUND = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose media it is. `name` is None where the service gives none."""
+
+    id: UserId
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """One record of a service, read at the door: inside mediafs there are no optional keys.
+
+    What a service does not tell is None, never a stand-in such as 0.
+    """
+
+    id: MediaId
+    created: datetime
+    """UTC-aware."""
+    filename: str
+    """The vendor's file name, untouched and untrusted; empty where it gives none."""
+    filename_is_unique: bool = False
+    """True where the vendor builds the name from the id or a random token."""
+    size: int | None
+    """Bytes."""
+    media_type: str = ""
+    """The vendor's own word: `image`, `video`, `audio`..."""
+    mime_type: str | None = None
+    title: str | None = None
+    description: str | None = None
+    owner: Owner | None = None
+    conversation: ConversationId | None = None
+    status: str | None = None
+    source_type: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    etag: str | None = None
+    duration_s: float | None = None
+    record: str = field(default="{}", repr=False)
+    """The vendor's JSON, without secrets and capability links."""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise ValueError("a media needs an id")
+        if self.created.tzinfo is None:
+            raise ValueError("created must be aware of its time zone")
+        if self.size is not None and self.size < 0:
+            raise ValueError("size must not be negative")
+
+    @property
+    def validator(self) -> str:
+        """Changes when the content changes, as far as the record can tell."""
+        return self.etag or f"{self.created.timestamp():.0f}-{self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One content of one media: the key of every cache of bytes."""
+
+    account: AccountName
+    media: MediaId
+    validator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes `start` up to, not including, `stop`; `stop` None is the end of the media."""
+
+    start: int
+    stop: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.stop is not None and self.stop < self.start):
+            raise ValueError(f"not a span: {self.start}..{self.stop}")
+
+
+# --- scopes ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Media created from `first` to `last`, both included, in the account's time zone.
+
+    `last` None runs to the newest media there is.
+    """
+
+    first: date
+    last: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Media of one conversation."""
+
+    id: ConversationId
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Media of one user."""
+
+    id: UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """The newest media."""
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All media that the account may see."""
+
+
+Scope = Days | Conversation | User | Recent | Everything
+
+
+# --- asking a service ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One page asked of a service.
+
+    `since` and `until` bound `created`, both included; a vendor's module widens them where the
+    service is vague about its own bounds, so a page may hold a little more than was asked for.
+    """
+
+    scope: Conversation | User | Everything = field(default_factory=Everything)
+    since: datetime | None = None
+    until: datetime | None = None
+    newest_first: bool = False
+    cursor: Cursor | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page answered. `total` counts all media of the question, where the service says it."""
+
+    media: tuple[Media, ...]
+    total: int | None
+    next: Cursor | None
+    """None: the service says there is no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a vendor's archive is like; the tree shows the views it can fill."""
+
+    page_limit: int
+    """The most items worth asking for in one page."""
+    conversations: bool
+    """There is a by-conversation view."""
+    users: bool
+    """There is a by-user view."""
+    since_filters: bool
+    """Pages can be asked oldest first from a moment on: a crawl then steps by time, not by offset."""
+
+
+class ChangeKind(Enum):
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A difference that a listing found, as the kernel has to hear of it.
+
+    `places` are the names (directory inode, file name) that came or went; for a CHANGED media
+    they are empty unless its name changed too.
+    """
+
+    kind: ChangeKind
+    inode: Inode
+    media: MediaId
+    places: tuple[tuple[Inode, str], ...] = ()
+    content: bool = False
+    """The bytes changed, not only what is said about them."""

@@ -1,0 +1,81 @@
+"""The seam between an account's service and the rooms that list and read it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .model import Conversation, Media, MediaId, Page, Question, Span, Traits, Urgency, User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The start of a download, as its headers tell it; nothing is checked against the record yet.
+
+    `chunks` raises `Unavailable` when the connection breaks or ends before `length`, and `Late`
+    when no byte came for the transport's read timeout.
+    """
+
+    start: int
+    """Offset of the first byte: 0 for a whole body (200), what Content-Range says for a part (206)."""
+    length: int | None
+    """Bytes in this body, where the service says so and no content coding hides it."""
+    total: int | None
+    """Bytes of the whole media, where the service says so."""
+    partial: bool
+    """The service answered 206: it has ranges."""
+    content_type: str | None
+    """Lower case, without parameters."""
+    etag: str | None
+    """As sent, quotes and `W/` included."""
+    last_modified: str | None
+    chunks: AsyncIterator[bytes] = field(repr=False)
+
+
+class Source(Protocol):
+    """What an account can do. Every method raises only errors of `errors.py`."""
+
+    @property
+    def traits(self) -> Traits: ...
+
+    async def page(self, question: Question, *, urgency: Urgency) -> Page:
+        """One page of a listing.
+
+        Raises Denied, Late, Unavailable, InvalidReply.
+        """
+        ...
+
+    async def media(self, media: MediaId, *, urgency: Urgency) -> Media:
+        """One record. Raises NotFound and what `page` raises."""
+        ...
+
+    async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:
+        """Asks the service whether the filter behind this kind of scope really filters.
+
+        The id in `scope` does not matter. One small request. Raises FilterRefused where it does
+        not filter, and what `page` raises.
+        """
+        ...
+
+    def body(
+        self, media: MediaId, span: Span, *, if_range: str | None = None, urgency: Urgency
+    ) -> AbstractAsyncContextManager[Body]:
+        """The bytes of a media. `if_range` is a strong ETag; a 200 then means the content changed.
+
+        Raises NotFound, Denied, NotReady (204), Late, Unavailable, InvalidReply on entering.
+        """
+        ...
+
+    def is_media_id(self, text: str) -> bool:
+        """Whether `text` could be an id of this vendor's media at all (no request)."""
+        ...
+
+    def is_conversation_id(self, text: str) -> bool:
+        """Whether `text` could be an id of a conversation (no request)."""
+        ...
+
+    def is_user_id(self, text: str) -> bool:
+        """Whether `text` could be an id of a user (no request)."""
+        ...
