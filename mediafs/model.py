@@ -193,6 +193,8 @@ class Traits:
     """There is a by-user view."""
     since_filters: bool
     """Pages can be asked oldest first from a moment on: a crawl then steps by time, not by offset."""
+    narrowed_by_user: bool = False
+    """Every listing carries a user filter, so that a filter which is ignored makes all of them wrong."""
 
 
 class ChangeKind(Enum):

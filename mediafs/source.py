@@ -68,6 +68,10 @@ class Source(Protocol):
         """
         ...
 
+    def wait_s(self, urgency: Urgency) -> float:
+        """How long a request would have to wait for the service's rate limit; 0: not at all."""
+        ...
+
     def is_media_id(self, text: str) -> bool:
         """Whether `text` could be an id of this vendor's media at all (no request)."""
         ...

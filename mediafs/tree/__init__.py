@@ -1,0 +1,19 @@
+"""What the mount looks like."""
+
+from .names import Names, file_name, folder_name
+from .tree import Tree, TreeOptions
+from .values import ROOT, Absent, Attributes, Entry, Kind, Space
+
+__all__ = [
+    "ROOT",
+    "Absent",
+    "Attributes",
+    "Entry",
+    "Kind",
+    "Names",
+    "Space",
+    "Tree",
+    "TreeOptions",
+    "file_name",
+    "folder_name",
+]

@@ -1,0 +1,13 @@
+"""What each API says: one module a vendor, free of I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from .apizee import Apizee
+from .protocol import Vendor
+
+VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType({"apizee": Apizee})
+"""Name -> class; each is made from the options of its own module."""

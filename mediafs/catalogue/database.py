@@ -1,0 +1,119 @@
+"""One SQLite file: opening it safely, transactions, and small memories with a key of their own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION: Final = 1
+FIRST_DIRECTORY: Final = 1 << 40
+"""Inodes from here on are directories and symlinks; below it media."""
+
+
+class Database:
+    """A connection whose transactions nest. Not safe for use from several threads."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        # One transaction at a time, nested calls join the outer one.
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def remembered(self, key: str) -> Any:
+        """The JSON value kept under `key`, or None."""
+        row = self.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def remember(self, key: str, value: Any) -> None:
+        with self.transaction():
+            self._remember(key, value)
+
+    def _remember(self, key: str, value: Any) -> None:
+        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    def tick(self) -> int:
+        """A new reading of the catalogue's own clock, which no wall clock can turn back.
+
+        Taken before a page is asked for: what was seen at a later reading than another page was
+        asked for cannot be missing from that page because it is gone.
+        """
+        with self.transaction():
+            now = int(self.remembered("clock") or 0) + 1
+            self._remember("clock", now)
+        return now
+
+    def close(self) -> None:
+        """Closes the file and notes that it was closed in order."""
+        self.remember("closed", True)
+        self._connection.close()
+
+
+def connect(path: Path, identity: str) -> Database | None:
+    """The file at `path`, made where there is none; None where it cannot be trusted."""
+    if not path.exists():
+        path.touch(mode=0o600)
+    # isolation_level None: transactions are ours, not guessed from the statements.
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # NORMAL: a power cut may lose the last commits, never the file's consistency; a lost listing
+        # is listed again.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA secure_delete = ON")
+        if reason := _unusable(connection, identity):
+            log.warning("the catalogue %s %s", path, reason)
+        else:
+            database = Database(connection)
+            database.remember("closed", False)
+            return database
+    except (sqlite3.DatabaseError, ValueError) as error:
+        log.warning("the catalogue %s cannot be read (%s)", path, error)
+    connection.close()
+    return None
+
+
+def _unusable(connection: sqlite3.Connection, identity: str) -> str | None:
+    """Why the file cannot be trusted; an empty one gets its tables first."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        schema = files(__package__).joinpath("schema.sql").read_text("utf-8")
+        connection.executescript(
+            f"BEGIN; {schema}"
+            f"INSERT INTO sqlite_sequence VALUES ('media', 1), ('directory', {FIRST_DIRECTORY});"
+            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+        connection.execute("INSERT INTO meta VALUES ('identity', ?)", (json.dumps(identity),))
+        return None
+    if version != SCHEMA_VERSION:
+        return f"was written by another version of mediafs (schema {version})"
+    kept = dict(
+        connection.execute("SELECT key, value FROM meta WHERE key IN ('identity', 'closed')").fetchall()
+    )
+    if json.loads(kept.get("identity", "null")) != identity:
+        return "holds another archive, time zone or naming"
+    # The check reads the whole file, so only a crash asks for it.
+    closed_in_order = json.loads(kept.get("closed", "false"))
+    if not closed_in_order and connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+        return "is damaged"
+    return None

@@ -1,0 +1,48 @@
+"""How a record is kept in one column: everything of `model.Media` that no query asks for."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from ..model import ConversationId, Media, MediaId, Owner, UserId
+
+_PLAIN = (
+    "filename",
+    "filename_is_unique",
+    "media_type",
+    "mime_type",
+    "title",
+    "description",
+    "conversation",
+    "status",
+    "source_type",
+    "latitude",
+    "longitude",
+    "etag",
+    "duration_s",
+    "record",
+)
+
+
+def dump_fields(media: Media) -> str:
+    """The same media gives the same text: a changed record is found by comparing."""
+    fields: dict[str, Any] = {key: getattr(media, key) for key in _PLAIN}
+    if media.owner is not None:
+        fields["owner"] = [media.owner.id, media.owner.name]
+    return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False, sort_keys=True)
+
+
+def load_media(id_: str, created: float, size: int | None, text: str) -> Media:
+    fields: dict[str, Any] = json.loads(text)
+    owner = fields.pop("owner", None)
+    conversation = fields.pop("conversation", None)
+    return Media(
+        id=MediaId(id_),
+        created=datetime.fromtimestamp(created, UTC),
+        size=size,
+        owner=Owner(id=UserId(owner[0]), name=owner[1]) if owner else None,
+        conversation=ConversationId(conversation) if conversation is not None else None,
+        **fields,
+    )

@@ -1,0 +1,42 @@
+"""Scopes as SQL: keys of tables and conditions on media."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..model import Conversation, Days, Everything, Recent, Scope, User
+
+RECENT_COUNT: Final = 100
+"""How many media `recent/` shows."""
+
+
+def scope_key(scope: Scope) -> str:
+    """A scope as a database key."""
+    match scope:
+        case Days(first, last):
+            return f"days:{first.isoformat()}:{last.isoformat() if last else ''}"
+        case Conversation(id_):
+            return f"conversation:{id_}"
+        case User(id_):
+            return f"user:{id_}"
+        case Recent():
+            return "recent"
+        case Everything():
+            return "everything"
+
+
+def where(scope: Scope) -> tuple[str, tuple[object, ...]]:
+    match scope:
+        case Days(first, last):
+            if last is None:
+                return "day >= ?", (first.toordinal(),)
+            return "day BETWEEN ? AND ?", (first.toordinal(), last.toordinal())
+        case Conversation(id_):
+            return "inode IN (SELECT inode FROM member WHERE conversation = ?)", (id_,)
+        case User(id_):
+            return "owner = ?", (id_,)
+        case Recent():
+            newest = "SELECT inode FROM media WHERE live ORDER BY created DESC, id DESC LIMIT ?"
+            return f"inode IN ({newest})", (RECENT_COUNT,)
+        case Everything():
+            return "1", ()

@@ -1,0 +1,127 @@
+"""Questions to what is known: media, days, people, conversations. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from ..model import Inode, Media, Scope, UserId
+from .database import Database
+from .records import load_media
+from .scopes import where
+
+
+class Stat(NamedTuple):
+    """What a listing shows of one media."""
+
+    inode: Inode
+    name: str
+    size: int | None
+    created: float
+    links: int
+
+
+_STAT: Final = "inode, name, size, created, links"
+
+
+class Views:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def media(self, inode: Inode) -> Media | None:
+        """The record behind an inode; None where it is gone or never was."""
+        row = self._db.execute(
+            "SELECT id, created, size, fields FROM media WHERE live AND inode = ?", (inode,)
+        ).fetchone()
+        return None if row is None else load_media(*row)
+
+    def stat(self, inode: Inode) -> Stat | None:
+        row = self._db.execute(f"SELECT {_STAT} FROM media WHERE live AND inode = ?", (inode,)).fetchone()
+        return None if row is None else Stat(*row)
+
+    def find(self, scope: Scope, name: str) -> Stat | None:
+        """The media of that name in a scope, as far as it is known."""
+        condition, arguments = where(scope)
+        row = self._db.execute(
+            f"SELECT {_STAT} FROM media WHERE live AND name = ? AND {condition}", (name, *arguments)
+        ).fetchone()
+        return None if row is None else Stat(*row)
+
+    def children(self, scope: Scope) -> list[Stat]:
+        """The media of a scope, oldest first, as far as they are known."""
+        condition, arguments = where(scope)
+        return [
+            Stat(*row)
+            for row in self._db.execute(
+                f"SELECT {_STAT} FROM media WHERE live AND {condition} ORDER BY created, id", arguments
+            )
+        ]
+
+    def again(self, inodes: Sequence[Inode], scope: Scope) -> dict[Inode, Stat]:
+        """Those that are still in the scope, as they are now."""
+        condition, arguments = where(scope)
+        found: dict[Inode, Stat] = {}
+        for i in range(0, len(inodes), 500):
+            some = inodes[i : i + 500]
+            marks = ",".join("?" * len(some))
+            rows = self._db.execute(
+                f"SELECT {_STAT} FROM media WHERE inode IN ({marks}) AND live AND {condition}",
+                (*some, *arguments),
+            )
+            found.update((row[0], Stat(*row)) for row in rows)
+        return found
+
+    def media_days(self, first: int, last: int) -> set[int]:
+        """The days in the range that have media, as far as they are known."""
+        rows = self._db.execute(
+            "SELECT DISTINCT day FROM media WHERE live AND day BETWEEN ? AND ?", (first, last)
+        )
+        return {day for (day,) in rows}
+
+    def day_range(self) -> tuple[int, int] | None:
+        """The first and last day of the known media."""
+        row = self._db.execute("SELECT MIN(day), MAX(day) FROM media WHERE live").fetchone()
+        return None if row[0] is None else (int(row[0]), int(row[1]))
+
+    def people(self) -> list[tuple[UserId, str]]:
+        """Users who have media, with their directory names."""
+        return [
+            (UserId(id_), folder)
+            for id_, folder in self._db.execute(
+                "SELECT id, folder FROM person"
+                " WHERE EXISTS (SELECT 1 FROM media WHERE live AND owner = person.id) ORDER BY folder"
+            )
+        ]
+
+    def person_by_folder(self, folder: str) -> UserId | None:
+        row = self._db.execute("SELECT id FROM person WHERE folder = ?", (folder,)).fetchone()
+        return None if row is None else UserId(row[0])
+
+    def person_folder(self, id_: UserId) -> str | None:
+        row = self._db.execute("SELECT folder FROM person WHERE id = ?", (id_,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def conversations(self) -> list[str]:
+        """Ids of the conversations that are known to have media."""
+        return [id_ for (id_,) in self._db.execute("SELECT DISTINCT conversation FROM member")]
+
+    def conversations_of(self, inode: Inode) -> list[str]:
+        return [
+            id_
+            for (id_,) in self._db.execute(
+                "SELECT conversation FROM member WHERE inode = ? ORDER BY conversation", (inode,)
+            )
+        ]
+
+    def is_populated(self, scope: Scope) -> bool:
+        condition, arguments = where(scope)
+        return bool(
+            self._db.execute(f"SELECT 1 FROM media WHERE live AND {condition} LIMIT 1", arguments).fetchone()
+        )
+
+    def totals(self) -> tuple[int, int]:
+        """How many media are known, and the sum of their known sizes in bytes."""
+        count, total = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM media WHERE live"
+        ).fetchone()
+        return int(count), int(total)

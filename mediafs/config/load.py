@@ -1,0 +1,316 @@
+"""What the configuration file may say: its keys, their defaults, and what they must agree on."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from ..errors import ConfigError
+from ..model import AccountName, ConversationId
+from . import secrets, values
+from .document import Document, dotted, read
+from .options import (
+    AccountConfig,
+    Auth,
+    CacheConfig,
+    ClientCert,
+    Config,
+    Filters,
+    PasswordAuth,
+    TokenAuth,
+)
+from .secrets import Secret
+from .table import Problems, Table
+from .values import Wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorKeys:
+    """What an account of one vendor says beside `COMMON_KEYS`."""
+
+    base_url: str | None
+    """Where the service is, unless the account says otherwise; None: the account must say."""
+    keys: tuple[str, ...]
+
+
+VENDORS: Final[Mapping[str, VendorKeys]] = MappingProxyType(
+    {
+        "apizee": VendorKeys(
+            base_url="https://cloud.apizee.com",
+            keys=(
+                "token",
+                "username",
+                "password",
+                "user",
+                "conversations",
+                "conversations_file",
+                "filters",
+            ),
+        ),
+    }
+)
+LATER_VENDORS: Final = ("vonage", "zoom", "veriff", "verba")
+COMMON_KEYS: Final = (
+    "vendor",
+    "base_url",
+    "since",
+    "delete",
+    "delete_limit",
+    "names",
+    "time_zone",
+    "fresh_for",
+    "list_deadline",
+    "requests_per_minute",
+    "insecure",
+    "ca_file",
+    "client_cert",
+    "download_hosts",
+    "uid",
+    "gid",
+    "umask",
+)
+SECRET_KEYS: Final = ("token", "password")
+CACHE_KEYS: Final = ("size", "keep_free", "memory")
+_ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def load(path: Path, env: Mapping[str, str], *, now: Callable[[], datetime] = _utc_now) -> Config:
+    """The configuration in the TOML file `path`.
+
+    Relative paths in it belong to its folder, `~/` is `HOME` of `env`. Secrets are not read here.
+    `now` tells whether `since` lies in the future. Raises ConfigError with every problem there is.
+    """
+    document = read(path)
+    problems = Problems(document)
+    root = Table(document.data, (), problems)
+    root.refuse_others(("accounts", "cache"))
+    cache = _cache(root.table("cache", "[cache]"))
+    reader = _AccountReader(document, env, now())
+    accounts: dict[AccountName, AccountConfig] = {}
+    tables = root.table("accounts", "[accounts.NAME]")
+    for name in tables.keys:
+        if not _ACCOUNT_NAME.fullmatch(name):
+            tables.wrong(
+                name,
+                "is not a name for an account: letters, digits, '.', '_' and '-', "
+                "at most 64, the first a letter or digit",
+            )
+        account = reader.account(AccountName(name), tables.table(name, f"[accounts.{name}]"))
+        if account is not None:
+            accounts[account.name] = account
+    if not tables.keys:
+        problems.add((), "holds no account: add [accounts.NAME]")
+    _refuse_exposure(document, reader.plain, problems)
+    if problems:
+        raise problems.error()
+    return Config(path=path, accounts=MappingProxyType(accounts), cache=cache)
+
+
+def _refuse_exposure(document: Document, plain: list[str], problems: Problems) -> None:
+    if plain and document.mode & secrets.READABLE_BY_OTHERS:
+        problems.add(
+            (),
+            f"others can read this file, and it holds a secret ({', '.join(plain)}): "
+            f"chmod 600 {document.path}",
+        )
+    # Who can write it can send the account's token to a host of his own, or have a command run.
+    if document.mode & stat.S_IWOTH:
+        problems.add((), f"others can write this file: chmod 600 {document.path}")
+
+
+def _cache(table: Table) -> CacheConfig:
+    table.refuse_others(CACHE_KEYS)
+    base = CacheConfig()
+    return CacheConfig(
+        size=table.take("size", values.size, base.size),
+        keep_free=table.take("keep_free", values.keep_free, base.keep_free),
+        memory=table.take("memory", values.memory, base.memory),
+    )
+
+
+class _AccountReader:
+    """Reads the accounts of one document; `plain` gathers the secrets that stand in it."""
+
+    def __init__(self, document: Document, env: Mapping[str, str], now: datetime) -> None:
+        self.plain: list[str] = []
+        self._base = document.path.parent
+        self._env = env
+        self._home = env.get("HOME")
+        self._now = now
+
+    def account(self, name: AccountName, table: Table) -> AccountConfig | None:
+        """None when too much is wrong to make one; what is wrong is noted in any case."""
+        vendor, keys = _vendor(table)
+        table.refuse_others(COMMON_KEYS + keys.keys)
+        insecure = table.take("insecure", values.flag, False)
+        base_url = table.take("base_url", partial(values.base_url, insecure=insecure), keys.base_url)
+        if base_url is None and "base_url" not in table:
+            table.problems.add(table.where, "needs base_url")
+        auth = self._auth(table)
+        default = AccountConfig(
+            name=name,
+            vendor=vendor or "",
+            base_url=base_url or "",
+            auth=auth or TokenAuth(token=Secret.plain("")),
+        )
+        time_zone = table.take("time_zone", values.time_zone, default.time_zone)
+        today = self._now.astimezone(time_zone).date()
+        account = replace(
+            default,
+            user=table.take("user", values.identifier, default.user),
+            conversations=table.take("conversations", values.conversations, default.conversations),
+            conversations_file=table.take("conversations_file", self._path, default.conversations_file),
+            filters=_filters(table, default.filters),
+            since=table.take("since", partial(_since, today=today), default.since),
+            delete=table.take("delete", values.delete, default.delete),
+            delete_limit=table.take("delete_limit", values.count, default.delete_limit),
+            names=table.take("names", values.names, default.names),
+            time_zone=time_zone,
+            fresh_for_s=table.take("fresh_for", values.duration, default.fresh_for_s),
+            list_deadline_s=table.take("list_deadline", values.deadline, default.list_deadline_s),
+            requests_per_minute=table.take("requests_per_minute", values.count, default.requests_per_minute),
+            insecure=insecure,
+            ca_file=table.take("ca_file", self._readable_file, default.ca_file),
+            client_cert=self._client_cert(table),
+            download_hosts=table.take("download_hosts", values.hosts, default.download_hosts),
+            uid=table.take("uid", values.count, default.uid),
+            gid=table.take("gid", values.count, default.gid),
+            umask=table.take("umask", values.umask, default.umask),
+        )
+        return account if vendor and base_url and auth else None
+
+    def _auth(self, table: Table) -> Auth | None:
+        token = self._secret(table, "token")
+        password = self._secret(table, "password")
+        username = table.take("username", values.text, None)
+        given = [key for key in ("username", "password") if key in table]
+        if "token" in table:
+            if given:
+                table.wrong(given[0], "give either token, or username and password")
+            return TokenAuth(token=token) if token else None
+        if not given:
+            table.problems.add(table.where, "needs token, or username and password")
+        elif len(given) == 1:
+            missing = "password" if given == ["username"] else "username"
+            table.wrong(given[0], f"needs {missing} beside it")
+        return PasswordAuth(username=username, password=password) if username and password else None
+
+    def _secret(self, table: Table, key: str) -> Secret | None:
+        name = dotted((*table.where, key))
+
+        def convert(value: object) -> Secret:
+            if isinstance(value, str):
+                self.plain.append(name)
+            if isinstance(value, dict) and len(value) == 1 and not set(value) & set(secrets.ORIGIN_KEYS):
+                (unknown,) = value
+                hint = values.did_you_mean(unknown, list(secrets.ORIGIN_KEYS))
+                raise Wrong(f"unknown key{hint or '; ' + secrets.HOW_TO_WRITE}", unknown)
+            try:
+                return Secret(name, secrets.origin(value, self._base, self._home), self._env)
+            except ValueError as error:
+                raise Wrong(str(error)) from None
+
+        return table.take(key, convert, None)
+
+    def _client_cert(self, table: Table) -> ClientCert | None:
+        if "client_cert" not in table:
+            return None
+        inner = table.table("client_cert", '{ file = "client.pem" }')
+        inner.refuse_others(("file", "key"))
+        file = inner.take("file", self._readable_file, None)
+        key = inner.take("key", self._readable_file, None)
+        if "file" not in inner:
+            table.wrong("client_cert", 'needs file, as in { file = "client.pem" }')
+        return ClientCert(file=file, key=key) if file else None
+
+    def _path(self, value: object) -> Path:
+        return secrets.located(values.text(value), self._base, self._home)
+
+    def _readable_file(self, value: object) -> Path:
+        path = self._path(value)
+        try:
+            readable = path.is_file() and os.access(path, os.R_OK)
+        except OSError:  # a name that is too long
+            readable = False
+        if not readable:
+            raise Wrong(f"{path} is not a file that can be read")
+        return path
+
+
+def _vendor(table: Table) -> tuple[str | None, VendorKeys]:
+    """The vendor, where it is one that can be used, and what its accounts may say."""
+
+    def convert(value: object) -> str:
+        if value in LATER_VENDORS:
+            raise Wrong(f'"{value}" is not yet supported in this version; supported: {", ".join(VENDORS)}')
+        if not isinstance(value, str) or value not in VENDORS:
+            hint = values.did_you_mean(value, list(VENDORS)) if isinstance(value, str) else ""
+            raise Wrong("must be one of " + ", ".join(f'"{one}"' for one in VENDORS) + hint)
+        return value
+
+    vendor = table.take("vendor", convert, None)
+    if "vendor" not in table:
+        table.problems.add(table.where, f"needs vendor; supported: {', '.join(VENDORS)}")
+    if vendor is not None:
+        return vendor, VENDORS[vendor]
+    # Not known whose keys these are, so any vendor's are let pass, and no address is missed.
+    every = {key: None for one in VENDORS.values() for key in one.keys}
+    return None, VendorKeys(base_url="https://unknown.invalid", keys=tuple(every))
+
+
+def _filters(table: Table, default: Filters) -> Filters:
+    inner = table.table("filters", '{ conversation = "conversation_id", user = "user_id" }')
+    inner.refuse_others(("conversation", "user"))
+    filters = Filters(
+        conversation=inner.take("conversation", values.query_name, default.conversation),
+        user=inner.take("user", values.query_name, default.user),
+    )
+    if filters.conversation == filters.user:
+        table.wrong("filters", "conversation and user must be different names")
+    return filters
+
+
+def _since(value: object, *, today: date) -> date:
+    since = values.day(value)
+    if since > today:
+        raise Wrong(f"{since} lies in the future")
+    return since
+
+
+def read_conversations(path: Path) -> tuple[ConversationId, ...]:
+    """The ids in a `conversations_file`: one a line; blank lines and lines that begin with # are skipped.
+
+    A file that is not there holds none. Raises ConfigError with every line that is no id.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise ConfigError([f"{path}: cannot be read: {why}"]) from None
+    found: dict[ConversationId, None] = {}
+    problems: list[str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        word = line.strip()
+        if not word or word.startswith("#"):
+            continue
+        try:
+            found[ConversationId(values.identifier(word))] = None
+        except Wrong as wrong:
+            problems.append(f"{path}:{number}: {wrong.message}")
+    if problems:
+        raise ConfigError(problems)
+    return tuple(found)

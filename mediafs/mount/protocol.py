@@ -1,0 +1,75 @@
+"""What the mount asks of a tree, and nothing more.
+
+The mount owns this seam, as the consumer of it: `tree.Tree` fills it in the daemon, a tree in
+memory fills it in the tests of this room, which then need no catalogue and no reader. Where the
+real tree drifts from it, the type checker says so in `app.py`.
+
+All methods raise only errors of `mediafs.errors`. Names are `str` as `os.fsdecode` gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NoReturn, Protocol
+
+from ..model import Inode
+from ..tree.values import Absent, Attributes, Entry, Space
+
+
+class Directory(Protocol):
+    """One opened directory: a snapshot of its names."""
+
+    def rewind(self) -> None:
+        """Takes a new snapshot: the reader begins again."""
+        ...
+
+    def entries(self, start: int) -> Iterator[tuple[int, Entry]]:
+        """(index of the next entry, entry) from index `start` on, without what was deleted since."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class OpenFile(Protocol):
+    """One opened file: one version, whose size is known."""
+
+    @property
+    def keep_cache(self) -> bool:
+        """Whether pages that the kernel holds are of this same version."""
+        ...
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes; b"" only at the end of the file."""
+        ...
+
+    def attributes(self) -> Attributes: ...
+
+    async def close(self) -> None: ...
+
+
+class Tree(Protocol):
+    """What the mount looks like."""
+
+    async def lookup(self, parent: Inode, name: str) -> Attributes | Absent: ...
+
+    def attributes(self, inode: Inode) -> Attributes:
+        """Raises NotFound. Never a request."""
+        ...
+
+    async def open_directory(self, inode: Inode) -> Directory: ...
+
+    async def open(self, inode: Inode) -> OpenFile: ...
+
+    def link_target(self, inode: Inode) -> str: ...
+
+    def space(self) -> Space: ...
+
+    def xattr_names(self, inode: Inode) -> tuple[str, ...]: ...
+
+    def xattr(self, inode: Inode, name: str) -> bytes:
+        """Raises NoAttribute, NotFound. Never a request."""
+        ...
+
+    def no_set_xattr(self, inode: Inode, name: str) -> NoReturn:
+        """Raises the error that setting or removing this attribute deserves."""
+        ...

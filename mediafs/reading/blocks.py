@@ -1,0 +1,156 @@
+"""Bytes in memory: the mount's one budget, and how a body's chunks become blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from .checks import Identity
+
+
+class Piece(NamedTuple):
+    """Bytes of a media from `offset` on, all within one block."""
+
+    offset: int
+    data: bytes
+
+    @property
+    def stop(self) -> int:
+        return self.offset + len(self.data)
+
+
+class Edition:
+    """One content of a version, as the service identified it: the key of its blocks.
+
+    A version whose content changed gets a new edition; the blocks of the old one can then no longer
+    be reached, whoever still holds or adds some.
+    """
+
+    __slots__ = ("identity", "size")
+
+    def __init__(self, size: int | None) -> None:
+        self.size = size
+        """Bytes; None until the service told."""
+        self.identity: Identity | None = None
+        """Of the first reply; every later one is held against it."""
+
+
+class Blocks:
+    """Pieces of media within a budget of bytes; the least recently used go first.
+
+    Invariant: at most one piece for each block of an edition, and it lies within that block.
+    """
+
+    def __init__(self, memory: int, block: int) -> None:
+        self._block = block
+        self._pieces: LRUCache[tuple[Edition, int], Piece] = LRUCache(
+            memory, getsizeof=lambda piece: len(piece.data)
+        )
+
+    @property
+    def used(self) -> int:
+        """Bytes held."""
+        return int(self._pieces.currsize)
+
+    def get(self, edition: Edition, offset: int) -> Piece | None:
+        """The piece that holds the byte at `offset`."""
+        piece = self._pieces.get((edition, offset // self._block))
+        return piece if piece is not None and piece.offset <= offset < piece.stop else None
+
+    def put(self, edition: Edition, piece: Piece) -> None:
+        """Keeps a piece if the budget allows, joined with the one held if they touch.
+
+        Of two that do not touch the new one stays: somebody reads there now.
+        """
+        key = (edition, piece.offset // self._block)
+        held = self._pieces.get(key)
+        if held is not None:
+            piece = _joined(held, piece)
+        if piece.data and len(piece.data) <= self._pieces.maxsize:
+            self._pieces[key] = piece
+
+    def drop(self, edition: Edition) -> None:
+        for key in [key for key in self._pieces if key[0] is edition]:
+            del self._pieces[key]
+
+
+def _joined(held: Piece, new: Piece) -> Piece:
+    if held.offset <= new.offset and new.stop <= held.stop:
+        return held
+    if new.stop < held.offset or held.stop < new.offset:
+        return new
+    before = held.data[: max(0, new.offset - held.offset)]
+    after = held.data[new.stop - held.offset :] if held.stop > new.stop else b""
+    return Piece(min(held.offset, new.offset), before + new.data + after)
+
+
+class Assembly:
+    """Cuts the chunks of a body into pieces, and keeps its end back until the body has ended there.
+
+    Invariants:
+    - `_gathered` holds the bytes from `_offset` to `position`, none of which was given out by `add`.
+    - No byte of the block that holds byte `end - 1` is given out before `finish`.
+    """
+
+    def __init__(self, start: int, end: int | None, block: int) -> None:
+        self.position = start
+        """The next byte to arrive."""
+        self.end = end
+        """Where the body must end; None where only its end will tell."""
+        self._block = block
+        self._offset = start
+        self._gathered = bytearray()
+        # A body without a known end is shown to nobody before it has ended, so nothing is kept back.
+        self._kept_back_from = (max(end - 1, 0) // block) * block if end is not None else None
+
+    @property
+    def gathered(self) -> int:
+        return len(self._gathered)
+
+    @property
+    def due(self) -> int:
+        """The first byte that was not shown yet."""
+        return self._offset if self._is_kept_back() else self.position
+
+    def add(self, chunk: bytes) -> list[Piece]:
+        """The pieces that a chunk completed."""
+        self._gathered += chunk
+        self.position += len(chunk)
+        return list(self._complete())
+
+    def shown(self, offset: int) -> Piece | None:
+        """What has arrived of the block under way, where it holds `offset` and may be shown."""
+        if not self._offset <= offset < self.position or self._is_kept_back():
+            return None
+        return Piece(self._offset, bytes(self._gathered))
+
+    def rewind_unproved(self) -> None:
+        """The body was cut when all its bytes had come but not its end: what was kept back is
+        received once more, for its end to prove it."""
+        if self.position == self.end:
+            self.position = self._offset
+            self._gathered = bytearray()
+
+    def finish(self) -> list[Piece]:
+        """The rest; only to be called when the body has ended where it must."""
+        self._kept_back_from = None
+        pieces = list(self._complete())
+        if self._gathered:
+            pieces.append(Piece(self._offset, bytes(self._gathered)))
+            self._offset = self.position
+            self._gathered = bytearray()
+        return pieces
+
+    def _is_kept_back(self) -> bool:
+        return self._kept_back_from is not None and self._offset >= self._kept_back_from
+
+    def _complete(self) -> Iterator[Piece]:
+        while not self._is_kept_back():
+            length = self._block - self._offset % self._block
+            if len(self._gathered) < length:
+                return
+            yield Piece(self._offset, bytes(memoryview(self._gathered)[:length]))
+            del self._gathered[:length]
+            self._offset += length

@@ -1,0 +1,317 @@
+"""What is known and held of one open version, shared by its readers.
+
+Everything here is synchronous: a method changes the state and wakes whom that concerns. Between two
+awaits of `pump.py` and `reader.py` the state is whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import trio
+
+from ..errors import Changed, MediafsError
+from ..model import Media, Span, Version
+from ..source import Body
+from .blocks import Blocks, Edition, Piece
+from .checks import accept
+from .options import ReadingOptions, Tally
+from .plan import Ask, Fetch, Join, Known, plan
+from .spool import Store
+from .stream import Stream
+
+
+class Wish:
+    """The bytes `start` up to `stop` that one read waits for.
+
+    It takes them from whatever arrives, in order, the moment they arrive: so no eviction can lose
+    them in between, and a budget of nothing still makes progress.
+    """
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.missing = start
+        """The first byte not taken yet."""
+        self.stop = stop
+        self.stream: Stream | None = None
+        """The one it waits for."""
+        self._parts: list[bytes] = []
+        self._news = trio.Event()
+
+    @property
+    def complete(self) -> bool:
+        return self.missing >= self.stop
+
+    def offer(self, piece: Piece) -> None:
+        """Takes what continues it."""
+        if piece.offset <= self.missing < min(piece.stop, self.stop):
+            self.take(piece.data[self.missing - piece.offset : self.stop - piece.offset])
+
+    def take(self, data: bytes) -> None:
+        """Takes the bytes at `missing`."""
+        self._parts.append(data)
+        self.missing += len(data)
+
+    def taken(self) -> bytes:
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    def wake(self) -> None:
+        self._news.set()
+
+    async def wait_news(self, stream: Stream) -> None:
+        """Until it is complete, or its reader should think again: the stream was answered or ended,
+        the content failed, the reader was closed."""
+        self.stream = stream
+        self._news = trio.Event()
+        try:
+            await self._news.wait()
+        finally:
+            self.stream = None
+
+
+@dataclass(slots=True, eq=False)
+class Spooled:
+    """A whole body on its way into a store."""
+
+    stream: Stream
+    store: Store | None = None
+    """None: being made."""
+    filled: int = 0
+    """The bytes before this one can be read."""
+    finished: bool = False
+
+    def discard(self) -> None:
+        if self.store is not None:
+            self.store.discard()
+
+
+class Content:
+    """The state of one version while it is open.
+
+    Invariants:
+    - Every byte in the blocks of `edition`, in a stream's assembly and in the spool came with a
+      reply that `accept` held against `edition.identity`.
+    - `streams` holds the streams under way that may still be joined, the one used last at the end;
+      one that was cancelled left it in the same step.
+    - While `spool` is set, all reads wait for it, and no request is planned.
+    - Once `failed` is set, nothing is delivered any more and no stream is left.
+    """
+
+    def __init__(
+        self,
+        media: Media,
+        version: Version,
+        edition: Edition,
+        *,
+        options: ReadingOptions,
+        blocks: Blocks,
+        tally: Tally,
+    ) -> None:
+        self.media = media
+        self.version = version
+        self.edition = edition
+        self.readers: set[object] = set()
+        self.streams: list[Stream] = []
+        self.wishes: set[Wish] = set()
+        self.spool: Spooled | None = None
+        self.failed: Changed | None = None
+        self.forgotten = False
+        """Deleted: what is held may be read until the last close, nothing is fetched any more."""
+        self.ranges: bool | None = None
+        self._options = options
+        self._blocks = blocks
+        self._tally = tally
+
+    @property
+    def ahead(self) -> int:
+        """Bytes that a stream may run ahead of its reader now."""
+        return self._options.ahead(self._tally.streams)
+
+    # --- reading what is held ----------------------------------------------------------------------
+
+    def fill(self, wish: Wish) -> None:
+        """Gives a wish what is held of it."""
+        while not wish.complete and (piece := self._held(wish.missing)) is not None:
+            wish.offer(piece)
+
+    def note(self, span: Span, user: object) -> None:
+        """A read was made: the streams whose bytes it reads may run on."""
+        size = self.edition.size
+        if size is None or span.stop is None:
+            return
+        for stream in self.streams[:]:
+            if stream.start <= span.start <= stream.flow(size, self.ahead).target:
+                self._use(stream, span.stop, user)
+
+    def _held(self, offset: int) -> Piece | None:
+        piece = self._blocks.get(self.edition, offset)
+        if piece is not None:
+            return piece
+        for stream in self.streams:
+            if stream.assembly is not None and (piece := stream.assembly.shown(offset)) is not None:
+                return piece
+        return None
+
+    # --- planning ----------------------------------------------------------------------------------
+
+    def plan(self, wish: Wish, ask: Span, history: tuple[Span, ...], user: object) -> Stream | Fetch:
+        """The stream to wait for, which then runs at least as far as the wish, or what to fetch."""
+        size = self.edition.size
+        assert size is not None
+        prefix = 0
+        near = wish.missing < max(self._options.gap, self._options.whole_below)
+        while near and prefix < wish.missing and (piece := self._held(prefix)) is not None:
+            prefix = piece.stop
+        answer = plan(
+            Ask(offset=ask.start, stop=wish.stop, missing=wish.missing, history=history),
+            Known(
+                size=size,
+                ranges=self._tally.ranges if self.ranges is None else self.ranges,
+                prefix=min(prefix, wish.missing),
+                flows=[stream.flow(size, self.ahead) for stream in self.streams],
+            ),
+            self._options,
+        )
+        if not isinstance(answer, Join):
+            return answer
+        stream = self.streams[answer.flow]
+        if answer.brings:
+            self._use(stream, wish.stop, user)
+        return stream
+
+    def begin(self, stream: Stream) -> None:
+        """A stream starts; one that nobody waits for gives way where there are too many."""
+        idle = [each for each in self.streams if each.open_ended and not self.awaited(each)]
+        crowd = sum(each.open_ended for each in self.streams) - self._options.streams * len(self.readers)
+        for each in idle[: max(crowd + 1, 0)] if stream.open_ended else ():
+            self._cancel(each)
+        self.streams.append(stream)
+        self._tally.streams += 1
+
+    def awaited(self, stream: Stream) -> bool:
+        return any(wish.stream is stream for wish in self.wishes)
+
+    def _use(self, stream: Stream, reach: int, user: object) -> None:
+        stream.extend(reach, user)
+        self.streams.remove(stream)
+        self.streams.append(stream)
+
+    # --- what arrives ------------------------------------------------------------------------------
+
+    def accept(self, stream: Stream, body: Body, asked: Span, if_range: str | None) -> None:
+        """Takes note of a reply. Raises Changed or InvalidReply."""
+        accepted = accept(
+            body,
+            asked,
+            media=self.media,
+            size=self.edition.size,
+            known=self.edition.identity,
+            if_range=if_range,
+        )
+        if self.edition.identity is None:
+            self.edition.identity = accepted.identity
+        self.edition.size = accepted.size
+        self.ranges = self._tally.ranges = body.partial
+        stream.answered = True
+        self._wake(stream)
+
+    def arrived(self, stream: Stream, pieces: list[Piece]) -> None:
+        """Delivers new bytes and then holds them: in this order, so that none is lost."""
+        if stream.scope.cancel_called:
+            return
+        for piece in pieces:
+            for wish in self.wishes:
+                wish.offer(piece)
+            self._blocks.put(self.edition, piece)
+        for wish in self.wishes:
+            self.fill(wish)
+            if wish.complete:
+                wish.wake()
+
+    def filled(self, spool: Spooled, stop: int) -> None:
+        """The spool can be read up to `stop`."""
+        spool.filled = stop
+        for wish in self.wishes:
+            if wish.stop <= stop:
+                wish.wake()
+
+    def ended(self, stream: Stream, error: MediafsError | None) -> None:
+        """A stream's task is over."""
+        self._leave(stream)
+        self._tally.streams -= 1
+        stream.error = error
+        stream.ended.set()
+        if self.spool is not None and self.spool.stream is stream and not self.spool.finished:
+            self.spool = None
+        if isinstance(error, Changed):
+            self.fail(error)
+        self._wake(stream)
+
+    # --- ends --------------------------------------------------------------------------------------
+
+    def fail(self, error: Changed) -> None:
+        """The content is not what it was: all its readers fail from now on."""
+        if self.failed is None:
+            self.failed = error
+        self.release()
+        self._blocks.drop(self.edition)
+
+    def distrust(self) -> None:
+        """A body turned out wrong after some of it was held: hold nothing of this content."""
+        self._blocks.drop(self.edition)
+
+    def forget(self) -> None:
+        """The media was deleted: fetch nothing more, hold nothing longer than it is open."""
+        self.forgotten = True
+        for stream in self.streams[:]:
+            self._cancel(stream)
+        self._wake_all()
+
+    def leave(self, reader: object) -> list[Stream]:
+        """A reader was closed; the streams that were cancelled for it."""
+        self.readers.discard(reader)
+        for stream in self.streams:
+            stream.users.discard(reader)
+        unused = [each for each in self.streams if not self.readers or not (each.users or each.whole)]
+        for stream in unused:
+            self._cancel(stream)
+        if not self.readers:
+            self.release()
+            if self.forgotten:
+                self._blocks.drop(self.edition)
+        self._wake_all()
+        return unused
+
+    def release(self) -> None:
+        """Ends what is under way, and gives back what is held outside memory."""
+        for stream in self.streams[:]:
+            self._cancel(stream)
+        if self.spool is not None:
+            self.spool.discard()
+            self.spool = None
+        self._wake_all()
+
+    def _cancel(self, stream: Stream) -> None:
+        stream.scope.cancel()
+        self._leave(stream)
+        if self.spool is not None and self.spool.stream is stream and not self.spool.finished:
+            self.spool = None
+        self._wake(stream)
+
+    def _leave(self, stream: Stream) -> None:
+        """Out of `streams`; the bytes of its last block that may be shown stay held."""
+        if stream not in self.streams:
+            return
+        self.streams.remove(stream)
+        if stream.assembly is not None and self.failed is None:
+            piece = stream.assembly.shown(stream.position - 1)
+            if piece is not None:
+                self._blocks.put(self.edition, piece)
+
+    def _wake(self, stream: Stream) -> None:
+        for wish in self.wishes:
+            if wish.stream is stream:
+                wish.wake()
+
+    def _wake_all(self) -> None:
+        for wish in self.wishes:
+            wish.wake()

@@ -1,0 +1,89 @@
+"""How much the reading room may hold, look ahead and wait, and what it tells of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingOptions:
+    """Sizes are in bytes, times in seconds."""
+
+    memory: int = 256 * MIB
+    """All blocks held for the whole mount. Room for full windows of 16 readers at once, four times
+    over: what was just read is held as long as what comes next (see `ahead`). Each stream under way
+    holds up to one `block` besides."""
+    whole_below: int = 4 * MIB
+    """Smaller media are fetched whole in one GET: at 80 MB/s that costs one round trip more than a
+    part of it, and a service counts requests, not bytes."""
+    window: int = 4 * MIB
+    """How far a stream runs ahead of its reader: 30 ms of a 1 Gbit/s line, the distance at which a
+    reader on such a line never waits. More was not faster in the prototypes."""
+    gap: int = 1 * MIB
+    """A forward seek this far past what has arrived is read through: about what arrives in the time
+    that a new request takes. Also how far into a media the first read may lie and still be taken
+    for the kernel's read-ahead arriving out of order (it asks 128 to 512 KiB at once)."""
+    block: int = 256 * KIB
+    """What is held and forgotten together: two of the kernel's largest reads (128 KiB)."""
+    streams: int = 2
+    """Open-ended streams that one reader keeps: a player alternates between two places (sound and
+    picture, or index and content). The one used longest ago gives way to a third."""
+    progress_s: float = 15.0
+    """A body that brings no byte for so long is cut and resumed."""
+    total_s: float = 60.0
+    """A read ends after so long, with its bytes or with `Late`."""
+    spool_directory: Path = Path("/var/tmp")
+    """Where bodies of services without ranges go, as files without a name. Not /tmp, which is often
+    memory; the application gives its own folder."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            lowest = 0 if each.name in ("memory", "whole_below", "gap") else 1
+            if isinstance(value, int) and value < lowest:
+                raise ValueError(f"{each.name} must be at least {lowest}")
+        if self.progress_s <= 0 or self.total_s <= 0:
+            raise ValueError("progress_s and total_s must be positive")
+
+    def ahead(self, streams: int) -> int:
+        """How far one of so many streams of the mount may run ahead of its reader.
+
+        A quarter of its share of the memory: blocks that were read are younger than the blocks
+        ahead, so least-recently-used keeps an unread block only if as much read as unread fits.
+        """
+        return max(self.block, min(self.window, self.memory // (4 * max(streams, 1))))
+
+    def fetched_whole(self, size: int) -> bool:
+        return size < self.whole_below and 4 * size <= self.memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingStatistics:
+    """What the reading room holds now, and what it has done since it began."""
+
+    memory: int
+    """Bytes of media held in memory."""
+    readers: int
+    streams: int
+    """GETs under way, parked ones included."""
+    fetched: int
+    """Bytes received."""
+    gets: int
+    """GETs made, resumptions included; retries and redirects below the Source are not seen here."""
+    spools: int
+    """Spool files open."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all versions of a mount share: counts, and what the account's service was seen to do."""
+
+    gets: int = 0
+    fetched: int = 0
+    streams: int = 0
+    ranges: bool | None = None
+    """Whether the last answer honoured ranges. None: not known yet."""

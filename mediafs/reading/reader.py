@@ -1,0 +1,291 @@
+"""The room's door: one `Reading` for a mount, one `Reader` for an open file."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import trio
+from cachetools import LRUCache
+
+from ..errors import Changed, Late, Unavailable
+from ..model import Media, Span, Urgency, Version
+from ..source import Source
+from .blocks import Blocks, Edition
+from .content import Content, Wish
+from .options import ReadingOptions, ReadingStatistics, Tally
+from .plan import Fetch
+from .pump import Pump
+from .spool import MakeStore, Store, make_spool
+from .stream import Stream
+
+HISTORY: Final = 8
+"""Reads remembered to tell whether a reader goes forward: the kernel has a few under way at once."""
+
+EDITIONS: Final = 65_536
+"""Closed versions of which blocks may be held: more than blocks fit into any sensible budget."""
+
+
+class Reader:
+    """One open file. Its reads may be concurrent, in any order."""
+
+    def __init__(self, reading: Reading, content: Content, urgency: Urgency) -> None:
+        self._reading = reading
+        self._content = content
+        self._urgency = urgency
+        self._history: deque[Span] = deque(maxlen=HISTORY)
+        self._closed = False
+        content.readers.add(self)
+
+    def __repr__(self) -> str:
+        return f"<Reader of {self._content.media.id}>"
+
+    async def settle(self) -> int:
+        """The size of the media in bytes: of the record, else as the service tells it.
+
+        Where the service does not tell it in its headers, the whole body is fetched into the spool.
+
+        Raises what `read` raises; after Late the spool goes on, and a later call may succeed.
+        """
+        await trio.lowlevel.checkpoint()
+        with self._total("its size"):
+            return await self._settle()
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on; fewer only where the media ends, none beyond its end.
+
+        Raises NotFound, Denied, NotReady, Unavailable and InvalidReply as the service has it; Late
+        after `total_s`; NoRoom where a body has to be spooled; Changed once the content is not what
+        it was when first read, and from then on.
+        """
+        if offset < 0 or length < 0:
+            raise ValueError("offset and length must not be negative")
+        await trio.lowlevel.checkpoint()
+        with self._total(f"{length} bytes at {offset}"):
+            stop = min(offset + length, await self._settle())
+            if offset >= stop:
+                return b""
+            wish = Wish(offset, stop)
+            with self._wishing(wish):
+                await self._grant(wish, Span(offset, stop))
+            return wish.taken()
+        raise AssertionError("unreachable: _total raises when it cuts")
+
+    async def close(self) -> None:
+        """Cancels the requests that no other reader needs, and waits until they have ended."""
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = True
+        cancelled = self._reading.left(self, self._content)
+        await trio.lowlevel.checkpoint()
+        for stream in cancelled:
+            await stream.ended.wait()
+
+    async def _settle(self) -> int:
+        content = self._content
+        wish = Wish(0, 0)
+        with self._wishing(wish):
+            while (size := content.edition.size) is None:
+                self._check_usable()
+                self._check_fetchable()
+                if content.spool is not None:
+                    stream = content.spool.stream
+                elif content.streams:
+                    stream = content.streams[0]
+                else:
+                    stream = self._start(Fetch(Span(0)))
+                await wish.wait_news(stream)
+                if content.edition.size is None and stream.error is not None:
+                    raise stream.error
+        return size
+
+    async def _grant(self, wish: Wish, span: Span) -> None:
+        """Completes a wish. Each round ends complete, failed, or knowing more."""
+        content = self._content
+        content.note(span, self)
+        history = tuple(self._history)
+        self._history.append(span)
+        while True:
+            self._check_usable()
+            content.fill(wish)
+            if wish.complete:
+                return
+            spool = content.spool
+            if spool is not None and spool.store is not None and wish.stop <= spool.filled:
+                await self._take(wish, spool.store)
+                continue
+            self._check_fetchable()
+            if spool is not None:
+                stream = spool.stream
+            else:
+                answer = content.plan(wish, span, history, self)
+                stream = answer if isinstance(answer, Stream) else self._start(answer)
+            await wish.wait_news(stream)
+            if stream.error is not None and not wish.complete:
+                raise stream.error
+
+    async def _take(self, wish: Wish, store: Store) -> None:
+        missing = wish.missing
+        try:
+            data = await store.get(missing, wish.stop - missing)
+        except Unavailable:
+            self._check_usable()  # The store may be gone because the content is.
+            raise
+        if wish.missing == missing:
+            wish.take(data)
+
+    def _start(self, fetch: Fetch) -> Stream:
+        stream = Stream(fetch.span, whole=fetch.whole, urgency=self._urgency)
+        # How far it may run is said once it was answered: a service thought to have no ranges is asked
+        # from byte 0, and must not be read through to a distant byte should it turn out to have them.
+        stream.extend(stream.start, self)
+        self._reading.begin(self._content, stream)
+        return stream
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("the reader was closed")
+        if self._content.failed is not None:
+            raise Changed(str(self._content.failed))
+
+    def _check_fetchable(self) -> None:
+        if self._content.forgotten:
+            raise Changed(f"media {self._content.media.id}: deleted, and not all of it is held")
+
+    @contextmanager
+    def _wishing(self, wish: Wish) -> Iterator[None]:
+        self._content.wishes.add(wish)
+        try:
+            yield
+        finally:
+            self._content.wishes.discard(wish)
+
+    @contextmanager
+    def _total(self, what: str) -> Iterator[None]:
+        total_s = self._reading.options.total_s
+        with trio.move_on_after(total_s) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise Late(f"media {self._content.media.id}: {what} did not come within {total_s:g} s")
+
+
+class Reading:
+    """All reading of one mount: one budget of memory, one account."""
+
+    def __init__(
+        self, source: Source, options: ReadingOptions, make_store: MakeStore, nursery: trio.Nursery
+    ) -> None:
+        """Made by `reading`, which owns the nursery that the streams run in."""
+        self.options = options
+        self._source = source
+        self._make_store = make_store
+        self._nursery = nursery
+        self._tally = Tally()
+        self._blocks = Blocks(options.memory, options.block)
+        self._open: dict[Version, Content] = {}
+        self._closed: LRUCache[Version, Edition] = LRUCache(EDITIONS)
+        """Editions of versions that nobody has open, whose blocks may still be held."""
+
+    def open(self, media: Media, version: Version, *, urgency: Urgency = Urgency.PERSON) -> Reader:
+        """A reader of one version; no request is made before it reads. Close it.
+
+        `urgency` is that of the requests which this reader causes.
+        """
+        content = self._open.get(version)
+        if content is None or content.failed is not None or content.forgotten:
+            edition = self._closed.pop(version, None)
+            content = self._open[version] = Content(
+                media,
+                version,
+                edition or Edition(media.size),
+                options=self.options,
+                blocks=self._blocks,
+                tally=self._tally,
+            )
+        return Reader(self, content, urgency)
+
+    def forget(self, version: Version) -> None:
+        """The media was deleted: its bytes are held no longer than its readers are open.
+
+        Those read on what is held, and fail with Changed elsewhere; nothing is fetched any more.
+        """
+        edition = self._closed.pop(version, None)
+        if edition is not None:
+            self._blocks.drop(edition)
+        content = self._open.get(version)
+        if content is not None:
+            content.forget()
+
+    def statistics(self) -> ReadingStatistics:
+        contents = self._open.values()
+        return ReadingStatistics(
+            memory=self._blocks.used,
+            readers=sum(len(content.readers) for content in contents),
+            streams=self._tally.streams,
+            fetched=self._tally.fetched,
+            gets=self._tally.gets,
+            spools=sum(content.spool is not None for content in contents),
+        )
+
+    def begin(self, content: Content, stream: Stream) -> None:
+        """For `Reader`: starts a stream's task, which ends with the stream."""
+        content.begin(stream)
+        pump = Pump(
+            self._source,
+            content,
+            stream,
+            options=self.options,
+            tally=self._tally,
+            make_store=self._make_store,
+        )
+        self._nursery.start_soon(pump.run, name=f"{stream!r} of {content.media.id}")
+
+    def left(self, reader: Reader, content: Content) -> list[Stream]:
+        """For `Reader`: it was closed; the streams that were cancelled for it."""
+        cancelled = content.leave(reader)
+        if not content.readers and self._open.get(content.version) is content:
+            del self._open[content.version]
+            if content.failed is None and not content.forgotten:
+                self._closed[content.version] = content.edition
+        return cancelled
+
+    def discard(self) -> None:
+        """For `reading`: gives back what open readers still hold outside memory."""
+        for content in self._open.values():
+            content.release()
+
+
+@asynccontextmanager
+async def reading(
+    source: Source, options: ReadingOptions, *, make_store: MakeStore | None = None
+) -> AsyncIterator[Reading]:
+    """The reading of a mount, for as long as the context lasts; leaving it cancels what is under way.
+
+    `make_store` says where whole bodies of services without ranges go; by default a nameless file
+    in `options.spool_directory`. A bug in a stream's task ends the context with that exception.
+    """
+
+    async def spool(version: Version) -> Store:
+        return await make_spool(options.spool_directory)
+
+    only: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            service = Reading(source, options, make_store or spool, nursery)
+            try:
+                yield service
+            finally:
+                service.discard()
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        # No group leaves the room when there is one cause.
+        only = group
+        while isinstance(only, BaseExceptionGroup) and len(only.exceptions) == 1:
+            only = only.exceptions[0]
+        if only is group:
+            raise
+    if only is not None:
+        raise only

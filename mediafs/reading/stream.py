@@ -1,0 +1,72 @@
+"""One GET under way: where it is, how far it may run, and how it ended. No I/O here."""
+
+from __future__ import annotations
+
+import trio
+
+from ..errors import MediafsError
+from ..model import Span, Urgency
+from .blocks import Assembly
+from .plan import Flow
+
+
+class Stream:
+    """Invariants:
+    - `position` only grows, save when a service without ranges starts the body again, or when the
+      end of a body was not proved.
+    - Whoever waits for a byte of it has extended `reach` past that byte first: it is never parked
+      before a byte that is waited for.
+    """
+
+    def __init__(self, span: Span, *, whole: bool, urgency: Urgency) -> None:
+        self.start = span.start
+        self.stop = span.stop
+        """The end that was asked for; None: the end of the media."""
+        self.whole = whole
+        """Runs to its end without being parked, for as long as anybody reads the media."""
+        self.urgency = urgency
+        self.reach = span.start
+        """The furthest byte read from it or waited for."""
+        self.users: set[object] = set()
+        """Readers that read from it."""
+        self.answered = False
+        self.assembly: Assembly | None = None
+        """Made with the first reply."""
+        self.error: MediafsError | None = None
+        self.ended = trio.Event()
+        self.scope = trio.CancelScope()
+        self._room = trio.Event()
+
+    def __repr__(self) -> str:
+        end = "" if self.stop is None else self.stop
+        return f"<Stream {self.start}-{end} at {self.position}>"
+
+    @property
+    def position(self) -> int:
+        """The next byte that it will bring."""
+        return self.start if self.assembly is None else self.assembly.position
+
+    @property
+    def open_ended(self) -> bool:
+        return self.stop is None and not self.whole
+
+    def end(self, size: int) -> int:
+        return size if self.stop is None else self.stop
+
+    def flow(self, size: int, ahead: int) -> Flow:
+        """How the planner sees it; `ahead` is how far it may run ahead of its readers."""
+        end = self.end(size)
+        target = min(end, self.reach + ahead) if self.open_ended else end
+        due = self.start if self.assembly is None else self.assembly.due
+        return Flow(position=due, end=end, target=target, answered=self.answered)
+
+    def extend(self, reach: int, user: object) -> None:
+        """A reader has read up to `reach`, or waits for the bytes before it."""
+        self.users.add(user)
+        if reach > self.reach:
+            self.reach = reach
+        self._room.set()
+
+    async def wait_extended(self) -> None:
+        self._room = trio.Event()
+        await self._room.wait()

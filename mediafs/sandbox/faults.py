@@ -1,0 +1,290 @@
+"""Faults on a script: each matches some requests, spoils the first few of them, and is used up.
+
+Decided here: what each kind of fault does to a response. Obeying the delivery (cutting, stalling) is the
+server's.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Final, Literal, get_args
+
+from mediafs.sandbox.media import Body, NoiseBody, ResizedBody
+from mediafs.sandbox.wire import Delivery, Request, Response, Slice
+
+WaitForm = Literal["retry-seconds", "retry-date", "retry-iso", "reset-seconds", "reset-epoch"]
+
+
+class Kind(StrEnum):
+    """What goes wrong."""
+
+    STATUS = "status"
+    """``status`` with ``headers`` and ``body`` (default: the service's JSON error)."""
+    REFUSE = "refuse"
+    """The connection is reset before any byte."""
+    RESET = "reset"
+    """The connection is reset in the middle of the headers."""
+    CUT = "cut"
+    """The connection ends after ``after_bytes`` of the body promised."""
+    STALL = "stall"
+    """Nothing comes for ``seconds`` after ``after_bytes`` of the body."""
+    TRICKLE = "trickle"
+    """The body comes at ``bytes_per_s``."""
+    SHORT = "short"
+    """The body is ``after_bytes`` smaller than recorded (default 1), and the headers agree with it."""
+    LONG = "long"
+    """The body is ``after_bytes`` larger than recorded (default 1), and the headers agree with it."""
+    WRONG_RANGE = "wrong-range"
+    """The Content-Range says one byte later than the bytes are."""
+    IGNORE_RANGE = "ignore-range"
+    """200 and everything, whatever range was asked for."""
+    HTML = "html"
+    """200 and a login page."""
+    JSON = "json"
+    """200 and ``body`` as JSON (default an error object)."""
+    BAD_JSON = "bad-json"
+    """200 and JSON that breaks off."""
+    DEEP_JSON = "deep-json"
+    """200 and 100,000 nested lists."""
+    HUGE_JSON = "huge-json"
+    """200 and a JSON string of ``after_bytes`` (default 64 MiB)."""
+    REDIRECT_LOOP = "redirect-loop"
+    """302 to the request's own address."""
+    REDIRECT = "redirect"
+    """302 to ``location`` (default: the same path on the storage origin)."""
+    DELAY = "delay"
+    """Nothing but ``seconds`` before the answer."""
+    CHANGE = "change"
+    """The media's bytes are other ones from this request on (``after_bytes`` of them, default as many as
+    before).
+    """
+    EMPTY = "empty"
+    """200 without a body."""
+
+
+DEEP: Final = 100_000
+HUGE_BYTES: Final = 64 * 1024 * 1024
+ERROR_TEXT: Final = {401: "Invalid token", 403: "Not allowed", 404: "Not found", 429: "Rate limit exceeded"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One entry of the script. It spoils ``times`` matching requests (None: all) after letting ``skip``
+    pass.
+
+    ``path`` is a prefix of the path without the query, or a pattern when it has a ``*``, which then must
+    fit the whole.
+    """
+
+    kind: Kind
+    method: str = "*"
+    path: str = "/"
+    exact: bool = False
+    times: int | None = 1
+    skip: int = 0
+    status: int = 503
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    wait_s: float | None = None
+    """A wait told to the client in the form ``wait_form``, counted from the moment of the answer."""
+    wait_form: WaitForm = "reset-seconds"
+    after_bytes: int | None = None
+    seconds: float = 0.0
+    bytes_per_s: float = 1024.0
+    location: str | None = None
+
+    def matches(self, request: Request) -> bool:
+        if self.method not in ("*", request.method):
+            return False
+        if self.exact:
+            return request.path == self.path
+        if "*" in self.path:
+            return fnmatchcase(request.path, self.path)
+        return request.path.startswith(self.path)
+
+
+def read_fault(value: object) -> Fault:
+    """The fault that a JSON object describes. Raises ValueError."""
+    if not isinstance(value, dict):
+        raise ValueError("a fault is a JSON object")
+    unknown = value.keys() - {item.name for item in fields(Fault)}
+    if unknown:
+        raise ValueError(f"a fault has no {', '.join(sorted(unknown))}")
+    if value.get("wait_form", "reset-seconds") not in get_args(WaitForm):
+        raise ValueError("unknown wait_form")
+    return Fault(**(value | {"kind": Kind(value.get("kind", ""))}))
+
+
+class Script:
+    """Faults in order; the first that matches and is not used up takes the request."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[Fault, list[int]]] = []
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        # The list holds what is left: requests to let pass, then requests to spoil (-1: all).
+        self._entries += [
+            (fault, [fault.skip, -1 if fault.times is None else fault.times]) for fault in faults
+        ]
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    @property
+    def pending(self) -> int:
+        """Faults not yet used up; one for all requests counts for ever."""
+        return len(self._entries)
+
+    def take(self, request: Request) -> Fault | None:
+        """The fault for *request*, which is thereby used."""
+        for number, (fault, left) in enumerate(self._entries):
+            if not fault.matches(request):
+                continue
+            if left[0] > 0:
+                left[0] -= 1
+                continue
+            left[1] -= 1
+            if left[1] == 0:
+                del self._entries[number]
+            return fault
+        return None
+
+
+Handle = Callable[[Request, Callable[[Body], Body] | None], Response]
+
+
+def spoil(
+    fault: Fault, request: Request, handle: Handle, *, storage: str, change: Callable[[int | None], None]
+) -> Response:
+    """The answer to *request* with *fault* in it.
+
+    *handle* is the service; *change* gives the media of this request other bytes, that many or as many as
+    it had.
+    """
+    amount = fault.after_bytes
+    match fault.kind:
+        case Kind.REFUSE | Kind.RESET:
+            abort: Literal["refuse", "headers"] = "refuse" if fault.kind is Kind.REFUSE else "headers"
+            return Response(status=0, delivery=Delivery(abort=abort, delay_s=fault.seconds))
+        case Kind.SHORT | Kind.LONG:
+            delta = (1 if amount is None else amount) * (1 if fault.kind is Kind.LONG else -1)
+            return handle(request, lambda body: ResizedBody(base=body, size=max(0, body.size + delta)))
+        case Kind.IGNORE_RANGE:
+            kept = {name: value for name, value in request.headers.items() if name != "range"}
+            return handle(replace(request, headers=kept), None)
+        case Kind.CHANGE:
+            change(amount)
+            return handle(request, None)
+        case Kind.WRONG_RANGE:
+            response = handle(request, None)
+            return replace(response, headers=tuple(_shifted(pair) for pair in response.headers))
+        case Kind.CUT | Kind.STALL | Kind.TRICKLE | Kind.DELAY:
+            response = handle(request, None)
+            return replace(response, delivery=_delivery(fault, response.delivery))
+        case _:
+            made = _made_up(fault, request, storage)
+            return replace(made, delivery=Delivery(delay_s=fault.seconds))
+
+
+def _delivery(fault: Fault, before: Delivery) -> Delivery:
+    after = fault.after_bytes or 0
+    match fault.kind:
+        case Kind.CUT:
+            return replace(before, cut_after=after, delay_s=fault.seconds)
+        case Kind.STALL:
+            return replace(before, stall_after=after, stall_s=fault.seconds)
+        case Kind.TRICKLE:
+            return replace(before, bytes_per_s=fault.bytes_per_s)
+        case _:
+            return replace(before, delay_s=fault.seconds)
+
+
+def _made_up(fault: Fault, request: Request, storage: str) -> Response:
+    """The answer of the kinds that never reach the service."""
+    headers = tuple(fault.headers.items()) + _wait_headers(fault, request.at_s)
+    as_json = (("Content-Type", "application/json"), *headers)
+    match fault.kind:
+        case Kind.STATUS:
+            error = json.dumps({"error": ERROR_TEXT.get(fault.status, "Internal error")})
+            text = error if fault.body is None else fault.body
+            empty = fault.status in (204, 304)
+            return Response(status=fault.status, headers=as_json, payload=b"" if empty else text.encode())
+        case Kind.HTML:
+            page = fault.body or "<!DOCTYPE html><html><title>Sign in</title><p>Please sign in.</p></html>"
+            return Response(
+                status=200,
+                headers=(("Content-Type", "text/html; charset=utf-8"), *headers),
+                payload=page.encode(),
+            )
+        case Kind.JSON:
+            text = '{"error":"Something went wrong"}' if fault.body is None else fault.body
+            return Response(status=200, headers=as_json, payload=text.encode())
+        case Kind.BAD_JSON:
+            return Response(
+                status=200, headers=as_json, payload=b'{"total": 3, "next_offset": 1, "data": [{"id": 1,'
+            )
+        case Kind.DEEP_JSON:
+            return Response(status=200, headers=as_json, payload=b"[" * DEEP + b"]" * DEEP)
+        case Kind.HUGE_JSON:
+            size = HUGE_BYTES if fault.after_bytes is None else fault.after_bytes
+            huge = _HugeString(size=size)
+            return Response(status=200, headers=as_json, payload=Slice(body=huge, start=0, stop=size))
+        case Kind.REDIRECT_LOOP | Kind.REDIRECT:
+            location = request.target if fault.kind is Kind.REDIRECT_LOOP else fault.location
+            return Response(status=302, headers=(("Location", location or storage + request.path), *headers))
+        case _:
+            return Response(status=200, headers=headers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _HugeString:
+    """A JSON string of *size* bytes, quotes included, never held whole."""
+
+    size: int
+    etag: str = "huge"
+    content_type: str = "application/json"
+
+    def chunks(self, start: int, stop: int) -> Iterator[bytes]:
+        for at in range(start, stop, 65536):
+            end = min(at + 65536, stop)
+            text = bytearray(b"x" * (end - at))
+            if at == 0:
+                text[:1] = b'"'
+            if end == self.size:
+                text[-1:] = b'"'
+            yield bytes(text)
+
+
+def _shifted(pair: tuple[str, str]) -> tuple[str, str]:
+    name, value = pair
+    if name != "Content-Range":
+        return pair
+    span, _, size = value.removeprefix("bytes ").partition("/")
+    first, _, last = span.partition("-")
+    return name, f"bytes {int(first) + 1}-{int(last) + 1}/{size}"
+
+
+def _wait_headers(fault: Fault, now_s: float) -> tuple[tuple[str, str], ...]:
+    if fault.wait_s is None:
+        return ()
+    then = datetime.fromtimestamp(now_s + fault.wait_s, UTC)
+    match fault.wait_form:
+        case "retry-seconds":
+            return (("Retry-After", f"{fault.wait_s:g}"),)
+        case "retry-date":
+            return (("Retry-After", format_datetime(then, usegmt=True)),)
+        case "retry-iso":
+            return (("Retry-After", then.strftime("%Y-%m-%dT%H:%M:%SZ")),)
+        case "reset-seconds":
+            return (("X-RateLimit-Reset", f"{fault.wait_s:g}"),)
+        case _:
+            return (("X-RateLimit-Reset", f"{then.timestamp():.0f}"),)
+
+
+def other_body(old: Body, size: int | None, seed: int) -> Body:
+    """Bytes that differ from *old*'s in every block, of the same type and, unless told, the same size."""
+    return NoiseBody(size=old.size if size is None else size, seed=seed, content_type=old.content_type)

@@ -1,0 +1,130 @@
+"""A running sandbox without its sockets: the service, the script of faults and the log of what was asked."""
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+from mediafs.sandbox.apizee import Apizee
+from mediafs.sandbox.faults import Script, other_body, spoil
+from mediafs.sandbox.options import Options
+from mediafs.sandbox.wire import Request, Response
+from mediafs.sandbox.world import World
+
+Origin = Literal["api", "storage"]
+
+LOGGED_REQUESTS: Final = 100_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request of the log. ``status`` is 0 until answered; ``bytes_sent`` counts body bytes and grows
+    meanwhile.
+
+    ``headers`` are kept on the storage origin only, where a credential must never arrive.
+    """
+
+    at_s: float
+    origin: Origin
+    method: str
+    path: str
+    query: str
+    user_agent: str
+    range: str | None
+    headers: Mapping[str, str]
+    status: int = 0
+    bytes_sent: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class Server:
+    """What ``serve`` yields. ``requests`` holds the last 100,000 requests since ``reset_counts``."""
+
+    def __init__(
+        self,
+        world: World,
+        options: Options,
+        *,
+        control_key: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.apizee = Apizee(world, options, signing_key=secrets.token_bytes(16))
+        self.faults = Script()
+        self.requests: deque[Exchange] = deque(maxlen=LOGGED_REQUESTS)
+        self.control_key = control_key or secrets.token_hex(16)
+        self.clock = clock
+        self.connections = 0
+        self.in_flight = 0
+        self.peak_in_flight = 0
+        self._changes = 0
+
+    def __repr__(self) -> str:
+        return f"<Server {self.url} {len(self.world)} media, {len(self.requests)} requests>"
+
+    @property
+    def url(self) -> str:
+        """The API origin, such as ``http://127.0.0.1:40123``."""
+        return self.apizee.origin
+
+    @property
+    def storage_url(self) -> str:
+        return self.apizee.storage
+
+    @property
+    def world(self) -> World:
+        return self.apizee.world
+
+    @property
+    def options(self) -> Options:
+        return self.apizee.options
+
+    @options.setter
+    def options(self, options: Options) -> None:
+        before, self.apizee.options = self.apizee.options, options
+        if (before.rate_limit, before.rate_window_s) != (options.rate_limit, options.rate_window_s):
+            self.apizee.access.reset_rate()
+
+    def reset_counts(self) -> None:
+        """Empties the log and starts the counts of connections and of parallel requests again."""
+        self.requests.clear()
+        self.connections = 0
+        self.peak_in_flight = self.in_flight
+
+    def noted(self, request: Request, origin: Origin) -> Exchange:
+        """The log's entry for *request*, to be completed by whoever answers it."""
+        exchange = Exchange(
+            at_s=request.at_s,
+            origin=origin,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            user_agent=request.headers.get("user-agent", ""),
+            range=request.headers.get("range"),
+            headers=dict(request.headers) if origin == "storage" else {},
+        )
+        self.requests.append(exchange)
+        return exchange
+
+    def respond(self, request: Request, origin: Origin) -> Response:
+        """The service's answer, spoiled by the first fault that fits."""
+        handle = self.apizee.handle if origin == "api" else self.apizee.handle_storage
+        fault = self.faults.take(request)
+        if fault is None:
+            return handle(request, None)
+        return spoil(
+            fault, request, handle, storage=self.storage_url, change=lambda size: self._change(request, size)
+        )
+
+    def _change(self, request: Request, size: int | None) -> None:
+        parts = request.segments
+        media_id = next(
+            (parts[at + 1] for at, part in enumerate(parts[:-1]) if part in ("medias", "stored")), ""
+        )
+        media = self.world.get(int(media_id)) if media_id.isascii() and media_id.isdigit() else None
+        if media is not None:
+            self._changes += 1
+            self.world.replace_body(media.id, other_body(media.body, size, seed=-self._changes))

@@ -1,0 +1,116 @@
+"""What a directory inode stands for: one value a kind, kept in the catalogue as (kind, key)."""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from ..model import Conversation, ConversationId, Days, Recent, Scope, User, UserId
+
+BY_DATE: Final = "by-date"
+BY_CONVERSATION: Final = "by-conversation"
+BY_USER: Final = "by-user"
+RECENT: Final = "recent"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The mount point."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """by-date, by-conversation or by-user."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Year:
+    year: int
+
+    @property
+    def days(self) -> tuple[date, date]:
+        return date(self.year, 1, 1), date(self.year, 12, 31)
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    year: int
+    month: int
+
+    @property
+    def days(self) -> tuple[date, date]:
+        last = calendar.monthrange(self.year, self.month)[1]
+        return date(self.year, self.month, 1), date(self.year, self.month, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A directory that holds media: those of one scope."""
+
+    scope: Days | Conversation | User | Recent
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A bare id that was looked up: a symlink to the directory with the human name."""
+
+    user: UserId
+
+
+Node = Root | View | Year | Month | Folder | Link
+
+
+def stored(node: Node) -> tuple[str, str]:
+    """Kind and key, as the catalogue keeps them. It knows `day`, `user`, `conversation`, `view` too."""
+    match node:
+        case Root():
+            return "root", ""
+        case View(name):
+            return "view", name
+        case Year(year):
+            return "year", f"{year:04}"
+        case Month(year, month):
+            return "month", f"{year:04}-{month:02}"
+        case Folder(Days(first, _)):
+            return "day", str(first.toordinal())
+        case Folder(Conversation(id_)):
+            return "conversation", id_
+        case Folder(User(id_)):
+            return "user", id_
+        case Folder():
+            return "view", RECENT
+        case Link(user):
+            return "user-link", user
+
+
+def loaded(kind: str, key: str) -> Node:
+    match kind:
+        case "view":
+            return Folder(Recent()) if key == RECENT else View(key)
+        case "year":
+            return Year(int(key))
+        case "month":
+            year, month = key.split("-")
+            return Month(int(year), int(month))
+        case "day":
+            day = date.fromordinal(int(key))
+            return Folder(Days(day, day))
+        case "conversation":
+            return Folder(Conversation(ConversationId(key)))
+        case "user":
+            return Folder(User(UserId(key)))
+        case "user-link":
+            return Link(UserId(key))
+    return Root()
+
+
+def day_folder(day: date) -> Folder:
+    return Folder(Days(day, day))
+
+
+def scope_of(node: Node) -> Scope | None:
+    return node.scope if isinstance(node, Folder) else None

@@ -1,0 +1,29 @@
+"""One opened media."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..reading import Reader
+from .values import Attributes
+
+
+class OpenFile:
+    """Reads the version that it was opened with, also when the record changes meanwhile."""
+
+    def __init__(self, reader: Reader, *, keep_cache: bool, attributes: Callable[[], Attributes]) -> None:
+        self._reader = reader
+        self._attributes = attributes
+        self.keep_cache = keep_cache
+        """Whether pages that the kernel holds are of this version."""
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """b"" only at the end. Raises Changed, and why reading failed."""
+        return await self._reader.read(offset, length)
+
+    def attributes(self) -> Attributes:
+        """Raises NotFound when the media is gone meanwhile."""
+        return self._attributes()
+
+    async def close(self) -> None:
+        await self._reader.close()

@@ -1,0 +1,45 @@
+"""What the tree needs of the room that lists; owned here, so that the tree knows no source."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Protocol
+
+from ..catalogue import ListingState
+from ..model import Conversation, Scope, User
+
+
+class Listings(Protocol):
+    """Brings scopes up to date; raises only errors of `errors.py`."""
+
+    async def ensure(self, scope: Scope) -> None:
+        """Returns when the catalogue may be shown for `scope`."""
+        ...
+
+    async def exists(self, scope: Conversation | User) -> bool:
+        """Whether the service has any media of it."""
+        ...
+
+    async def oldest_day(self) -> date | None:
+        """The day of the oldest media; None where there is none."""
+        ...
+
+    def state(self, scope: Scope) -> ListingState: ...
+
+    def whole_since(self) -> float | None:
+        """Since when every day is known, in Unix seconds; None: some day is not."""
+        ...
+
+    def refusal(self, kind: str) -> str | None:
+        """Why the filter of a view ("conversation", "user") is refused; None: it is not."""
+        ...
+
+    def conversation_ids(self) -> list[str]: ...
+
+
+class Ids(Protocol):
+    """What could be an id of this vendor at all: other names are answered without a request."""
+
+    def is_conversation_id(self, text: str) -> bool: ...
+
+    def is_user_id(self, text: str) -> bool: ...

@@ -1,0 +1,394 @@
+"""What the mount looks like: here and only here. Knows nothing of FUSE.
+
+Every answer comes from the catalogue; what it does not hold yet, or not freshly enough, is asked
+of `Listings` first. Attributes and extended attributes never cost a request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Final, NoReturn
+from urllib.parse import unquote
+
+from cachetools import LRUCache
+
+from ..catalogue import Catalogue, ListingState, Stat
+from ..errors import NoAttribute, NotFound
+from ..model import (
+    AccountName,
+    Conversation,
+    ConversationId,
+    Inode,
+    Media,
+    Recent,
+    Traits,
+    User,
+    UserId,
+    Version,
+)
+from ..reading import Reading
+from . import xattrs
+from .days import Calendar
+from .directory import Directory
+from .names import id_in_folder_name, legal_id
+from .nodes import (
+    BY_CONVERSATION,
+    BY_DATE,
+    BY_USER,
+    RECENT,
+    Folder,
+    Link,
+    Month,
+    Node,
+    Root,
+    View,
+    Year,
+    day_folder,
+    loaded,
+    stored,
+)
+from .opened import OpenFile
+from .probes import is_probe
+from .seams import Ids, Listings
+from .values import ROOT, Absent, Attributes, Entry, Kind, Space
+
+TIMEOUT_S: Final = 300.0
+"""Names and attributes are invalidated when they change, so the kernel may keep them for long."""
+
+FOLDER_TIMEOUT_S: Final = 10.0
+"""Attributes of directories: their time of change is not worth an invalidation."""
+
+UNKNOWN_SIZE: Final = 1 << 30
+"""Shown for a media of unknown size until it is opened: high, since readers stop at an end that is
+too near without a word, and never 0, which is an empty file to most of them (measured)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeOptions:
+    account: AccountName
+    vendor: str
+    zone: tzinfo
+    since: date | None = None
+    """Where by-date begins; None: with the oldest media."""
+    fresh_for_s: float = 60
+    deletable: bool = False
+    """Whether unlink could ever succeed; where not, file managers shall offer no Delete."""
+
+
+class Tree:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        listings: Listings,
+        reading: Reading,
+        ids: Ids,
+        traits: Traits,
+        options: TreeOptions,
+        *,
+        wall_clock: Callable[[], float],
+        room: Callable[[], int],
+    ) -> None:
+        self._catalogue = catalogue
+        self._listings = listings
+        self._reading = reading
+        self._ids = ids
+        self._options = options
+        self._now = wall_clock
+        self._room = room
+        self._views = [BY_DATE]
+        if traits.conversations:
+            self._views.append(BY_CONVERSATION)
+        if traits.users:
+            self._views.append(BY_USER)
+        self._shown_content: LRUCache[Inode, str] = LRUCache(100_000)
+        """The content that the kernel may hold pages of, from the last time a media was opened."""
+
+    # --- names -------------------------------------------------------------------------------------
+
+    async def lookup(self, parent: Inode, name: str) -> Attributes | Absent:
+        """What `name` is in a directory. Lists only a scope that was never listed whole.
+
+        Raises NotFound where there is no such directory, and what listing raises.
+        """
+        node = self._node(parent)
+        if is_probe(name) and not (isinstance(node, Folder) and self._catalogue.views.find(node.scope, name)):
+            return Absent(TIMEOUT_S)
+        match node:
+            case Root():
+                found = self._in_root(name)
+            case View("by-date") | Year() | Month():
+                found = await self._in_dates(node, name)
+            case View("by-conversation"):
+                return await self._in_conversations(name)
+            case View():
+                return await self._in_users(name)
+            case Folder():
+                return await self._in_folder(node, name)
+            case _:
+                found = None
+        return self._folder_attributes(found) if found else Absent(self._options.fresh_for_s)
+
+    def _in_root(self, name: str) -> Node | None:
+        if name == RECENT:
+            return Folder(Recent())
+        return View(name) if name in self._views else None
+
+    async def _in_dates(self, node: View | Year | Month, name: str) -> Node | None:
+        if not re.fullmatch("[0-9]{4}" if isinstance(node, View) else "[0-9]{2}", name):
+            return None
+        number = int(name)
+        # The range is wide open until the oldest media is known: looking a day up costs nothing.
+        calendar = self._calendar()
+        try:
+            match node:
+                case Year(year):
+                    found: Year | Month = Month(year, number)
+                case Month(year, month):
+                    day = date(year, month, number)
+                    return day_folder(day) if day in calendar else None
+                case _:
+                    found = Year(number)
+            return found if calendar.overlaps(*found.days) else None
+        except ValueError:
+            return None
+
+    async def _in_conversations(self, name: str) -> Attributes | Absent:
+        id_ = ConversationId(unquote(name))
+        if legal_id(id_) != name or not self._ids.is_conversation_id(id_):
+            return Absent(TIMEOUT_S)
+        scope = Conversation(id_)
+        if id_ in self._listings.conversation_ids() or await self._listings.exists(scope):
+            return self._folder_attributes(Folder(scope))
+        return Absent(self._options.fresh_for_s)
+
+    async def _in_users(self, name: str) -> Attributes | Absent:
+        views = self._catalogue.views
+        bare = not (encoded := id_in_folder_name(name))
+        id_ = views.person_by_folder(name) or UserId(unquote(encoded or name))
+        if not self._ids.is_user_id(id_):
+            return Absent(TIMEOUT_S)
+        if not await self._listings.exists(User(id_)):
+            return Absent(self._options.fresh_for_s)
+        folder = views.person_folder(id_)
+        if folder == name:
+            return self._folder_attributes(Folder(User(id_)))
+        # A second name for one directory inode would confuse `pwd`.
+        return self._link_attributes(Link(id_)) if bare and folder else Absent(self._options.fresh_for_s)
+
+    async def _in_folder(self, node: Folder, name: str) -> Attributes | Absent:
+        views = self._catalogue.views
+        found = views.find(node.scope, name)
+        if found is None:
+            state = self._listings.state(node.scope)
+            age = self._now() - state.listed if state.listed is not None else None
+            if age is None or not 0 <= age < 10 * self._options.fresh_for_s:
+                await self._listings.ensure(node.scope)
+                found = views.find(node.scope, name)
+        return self._file_attributes(found) if found else Absent(self._options.fresh_for_s)
+
+    # --- attributes --------------------------------------------------------------------------------
+
+    def attributes(self, inode: Inode) -> Attributes:
+        """Raises NotFound."""
+        if (stat := self._catalogue.views.stat(inode)) is not None:
+            return self._file_attributes(stat)
+        node = self._node(inode)
+        return self._link_attributes(node) if isinstance(node, Link) else self._folder_attributes(node)
+
+    def link_target(self, inode: Inode) -> str:
+        """Raises NotFound."""
+        match self._node(inode):
+            case Link(user):
+                folder = self._catalogue.views.person_folder(user)
+                if folder is not None:
+                    return folder
+        raise NotFound("this link leads nowhere any more")
+
+    def space(self) -> Space:
+        """Never the network: what is known, and the room that spooling has."""
+        files, used = self._catalogue.views.totals()
+        return Space(used=used, free=max(self._room(), 1 << 20), files=files)
+
+    def _file_attributes(self, stat: Stat) -> Attributes:
+        known = stat.size is not None
+        return Attributes(
+            inode=stat.inode,
+            kind=Kind.FILE,
+            size=stat.size if stat.size is not None else UNKNOWN_SIZE,
+            links=stat.links,
+            modified_s=int(stat.created),
+            writable=True,
+            entry_timeout_s=TIMEOUT_S,
+            attr_timeout_s=TIMEOUT_S if known else 0,
+        )
+
+    def _folder_attributes(self, node: Node) -> Attributes:
+        inode, changed = (
+            (ROOT, 0.0) if isinstance(node, Root) else self._catalogue.directories.get(*stored(node))
+        )
+        return Attributes(
+            inode=inode,
+            kind=Kind.DIRECTORY,
+            size=0,
+            links=1,
+            modified_s=int(changed or self._now()),
+            writable=self._options.deletable and not isinstance(node, Root | View),
+            entry_timeout_s=TIMEOUT_S,
+            attr_timeout_s=FOLDER_TIMEOUT_S,
+        )
+
+    def _link_attributes(self, node: Link) -> Attributes:
+        inode, changed = self._catalogue.directories.get(*stored(node))
+        target = self._catalogue.views.person_folder(node.user) or ""
+        return Attributes(
+            inode=inode,
+            kind=Kind.SYMLINK,
+            size=len(target.encode()),
+            links=1,
+            modified_s=int(changed),
+            writable=False,
+            entry_timeout_s=FOLDER_TIMEOUT_S,
+            attr_timeout_s=FOLDER_TIMEOUT_S,
+        )
+
+    def _node(self, inode: Inode) -> Node:
+        if inode == ROOT:
+            return Root()
+        row = self._catalogue.directories.by_inode(inode)
+        if row is None:
+            raise NotFound(f"inode {inode} is gone")
+        return loaded(row[0], row[1])
+
+    # --- directories -------------------------------------------------------------------------------
+
+    async def open_directory(self, inode: Inode) -> Directory:
+        """Lists or refreshes what the directory shows. Raises NotFound, and why listing failed."""
+        node = self._node(inode)
+        match node:
+            case Folder(scope):
+                await self._listings.ensure(scope)
+                return Directory(
+                    lambda: [self._entry(stat) for stat in self._catalogue.views.children(scope)],
+                    lambda inodes: {
+                        i: self._entry(stat) for i, stat in self._catalogue.views.again(inodes, scope).items()
+                    },
+                    lambda: self._catalogue.contents.edition,
+                )
+            case View("by-date") if self._options.since is None:
+                await self._listings.oldest_day()
+        return Directory(lambda: list(self._subfolders(node)))
+
+    def _entry(self, stat: Stat) -> Entry:
+        return Entry(stat.name, self._file_attributes(stat))
+
+    def _subfolders(self, node: Node) -> Iterator[Entry]:
+        match node:
+            case Root():
+                for view in self._views:
+                    yield Entry(view, self._folder_attributes(View(view)))
+                yield Entry(RECENT, self._folder_attributes(Folder(Recent())))
+            case View("by-date"):
+                for year in self._calendar().years():
+                    yield Entry(f"{year:04}", self._folder_attributes(Year(year)))
+            case Year(year):
+                for month in self._calendar().months(year):
+                    yield Entry(f"{month:02}", self._folder_attributes(Month(year, month)))
+            case Month():
+                for day in self._calendar().days(*node.days):
+                    yield Entry(f"{day.day:02}", self._folder_attributes(day_folder(day)))
+            case View("by-conversation"):
+                for id_ in self._listings.conversation_ids():
+                    folder = Folder(Conversation(ConversationId(id_)))
+                    yield Entry(legal_id(id_), self._folder_attributes(folder))
+            case View():
+                for user, name in self._catalogue.views.people():
+                    yield Entry(name, self._folder_attributes(Folder(User(user))))
+
+    def _calendar(self) -> Calendar:
+        """The range of by-date: from `since` or the oldest known media to today, or the newest known."""
+        today = datetime.fromtimestamp(self._now(), self._options.zone).date()
+        known = self._catalogue.views.day_range()
+        oldest_is_known = self._catalogue.database.remembered("oldest") is not None
+        last = max(today, date.fromordinal(known[1])) if known else today
+        if self._options.since is not None:
+            first = self._options.since
+        elif oldest_is_known:
+            first = date.fromordinal(known[0]) if known else today + timedelta(days=1)
+        else:
+            first = date(1990, 1, 1)
+        span = (first.toordinal(), last.toordinal())
+        return Calendar(
+            first,
+            last,
+            frozenset(self._catalogue.coverage.covered_days(*span)),
+            frozenset(self._catalogue.views.media_days(*span)),
+        )
+
+    # --- bytes -------------------------------------------------------------------------------------
+
+    async def open(self, inode: Inode) -> OpenFile:
+        """No request, unless the size is not known yet. Raises NotFound."""
+        media = self._media(inode)
+        version = Version(self._options.account, media.id, media.validator)
+        reader = self._reading.open(media, version)
+        keep = self._shown_content.get(inode) == media.validator
+        self._shown_content[inode] = media.validator
+        return OpenFile(reader, keep_cache=keep, attributes=lambda: self.attributes(inode))
+
+    # --- extended attributes -----------------------------------------------------------------------
+
+    def xattr_names(self, inode: Inode) -> tuple[str, ...]:
+        """What a copy takes along: small and stable attributes. Raises NotFound."""
+        media = self._catalogue.views.media(inode)
+        if media is None:
+            self._node(inode)
+            return ()
+        return xattrs.listed_names(self._file_values(inode, media))
+
+    def xattr(self, inode: Inode, name: str) -> bytes:
+        """Raises NotFound, NoAttribute, and Unsupported outside `user.`."""
+        own = xattrs.own_name(name)
+        media = self._catalogue.views.media(inode)
+        if media is not None:
+            make = self._file_values(inode, media).get(own)
+            value = make() if make else None
+        else:
+            value = self._directory_values(self._node(inode)).get(own)
+        if value is None:
+            raise NoAttribute(f"no attribute {name}")
+        return value.encode("utf-8", "replace")
+
+    def no_set_xattr(self, inode: Inode, name: str) -> NoReturn:
+        """Raises why an attribute cannot be changed."""
+        raise xattrs.write_refused(name)
+
+    def _file_values(self, inode: Inode, media: Media) -> dict[str, Callable[[], str | None]]:
+        conversations = self._catalogue.views.conversations_of(inode)
+        return xattrs.file_values(media, self._options.account, self._options.vendor, conversations)
+
+    def _directory_values(self, node: Node) -> dict[str, str | None]:
+        whole = ListingState(self._listings.whole_since(), 0, None, None)
+        nothing = ListingState(None, 0, None, None)
+        match node:
+            case Folder(scope):
+                state = self._listings.state(scope)
+                return xattrs.directory_values(state.listed is not None, state, state.error)
+            case View("by-conversation"):
+                # Records do not tell their conversation: the index is never known to be complete.
+                return xattrs.directory_values(False, nothing, self._listings.refusal("conversation"))
+            case View("by-user"):
+                return xattrs.directory_values(
+                    whole.listed is not None, whole, self._listings.refusal("user")
+                )
+            case View() | Year() | Month():
+                return xattrs.directory_values(whole.listed is not None, whole, None)
+        return {}
+
+    def _media(self, inode: Inode) -> Media:
+        media = self._catalogue.views.media(inode)
+        if media is None:
+            raise NotFound(f"inode {inode} is gone")
+        return media

@@ -1,0 +1,118 @@
+"""Extended attributes: which there are, what they say; never a request.
+
+Capability links and hashes are not here: `cp -a` and `rsync -X` would copy them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+from ..catalogue import ListingState
+from ..errors import Forbidden, MediafsError, NoAttribute, ReadOnly, Unsupported
+from ..model import AccountName, Media
+
+OWN: Final = "user.mediafs."
+
+LISTED: Final = ("title", "description", "id", "vendor", "conversation", "owner", "created", "media_type")
+"""What `listxattr` names: small and stable. ext4 holds about 4 KiB, and `rsync -aX` fails beyond it."""
+
+LISTED_BYTES: Final = 3000
+"""A longer title or description is readable by name but not listed, so that a copy always fits."""
+
+ALIASES: Final = MappingProxyType(
+    {
+        "user.xdg.comment": "description",
+        "user.dublincore.title": "title",
+        "user.dublincore.description": "description",
+        "user.dublincore.creator": "owner",
+        "user.dublincore.date": "created",
+        "user.dublincore.identifier": "id",
+        "user.mime_type": "mime_type",
+    }
+)
+
+EDITABLE: Final = frozenset(("title", "description", "latitude", "longitude"))
+
+
+def file_values(
+    media: Media, account: AccountName, vendor: str, conversations: list[str]
+) -> dict[str, Callable[[], str | None]]:
+    """Attribute names, without their prefix, and how each value is made. None: there is none."""
+    created = media.created.astimezone(UTC)
+    return {
+        "title": lambda: media.title,
+        "description": lambda: media.description,
+        "latitude": lambda: _number(media.latitude),
+        "longitude": lambda: _number(media.longitude),
+        "id": lambda: media.id,
+        "vendor": lambda: vendor,
+        "account": lambda: account,
+        "conversation": lambda: ",".join(conversations) or None,
+        "owner": lambda: media.owner.name if media.owner else None,
+        "owner_id": lambda: media.owner.id if media.owner else None,
+        "created": lambda: created.isoformat(timespec="auto").replace("+00:00", "Z"),
+        "status": lambda: media.status,
+        "media_type": lambda: media.media_type or None,
+        "mime_type": lambda: media.mime_type,
+        "source_type": lambda: media.source_type,
+        "etag": lambda: media.etag,
+        "duration": lambda: _number(media.duration_s),
+        "cached": lambda: "0",
+        "record": lambda: media.record,
+    }
+
+
+def directory_values(complete: bool, state: ListingState, error: str | None) -> dict[str, str | None]:
+    listed = datetime.fromtimestamp(state.listed, UTC) if state.listed is not None else None
+    return {
+        "complete": "true" if complete else "false",
+        "listed": listed.isoformat(timespec="seconds").replace("+00:00", "Z") if listed else None,
+        "error": error,
+    }
+
+
+def listed_names(values: dict[str, Callable[[], str | None]]) -> tuple[str, ...]:
+    """The names that `listxattr` answers with: those that have a value and together fit a disk's limits."""
+    room, names = LISTED_BYTES, []
+    for name in LISTED:
+        value = values[name]()
+        # An empty value is a value; cp and rsync copy it faithfully.
+        size = len(value.encode()) + len(OWN) + len(name) if value is not None else LISTED_BYTES
+        if size <= room:
+            names.append(OWN + name)
+            room -= size
+    return tuple(names)
+
+
+def own_name(name: str) -> str:
+    """`user.mediafs.title` or an alias of it as `title`.
+
+    Raises Unsupported outside `user.`, NoAttribute for a `user.` name that is not ours.
+    """
+    if not name.startswith("user."):
+        raise Unsupported(f"no attribute {name}: only user.* attributes are kept here")
+    if name.startswith(OWN):
+        return name.removeprefix(OWN)
+    try:
+        return ALIASES[name]
+    except KeyError:
+        raise NoAttribute(f"no attribute {name}") from None
+
+
+def write_refused(name: str) -> MediafsError:
+    """Why an attribute cannot be set here."""
+    if not name.startswith("user."):
+        return Unsupported(f"no attribute {name}: only user.* attributes are kept here")
+    short = name.removeprefix(OWN) if name.startswith(OWN) else ALIASES.get(name)
+    if short in EDITABLE:
+        return ReadOnly("titles and descriptions cannot be edited yet in this version")
+    if short is not None:
+        return Forbidden(f"{name} cannot be changed: the service sets it")
+    return Forbidden(f"{name} cannot be set: the service has nowhere to keep it")
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else repr(value)
