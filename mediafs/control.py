@@ -105,7 +105,9 @@ def call(
     try:
         with _connected(path, deadline) as sock:
             sock.settimeout(_left(deadline))
-            sock.sendall(request)
+            # A daemon that refuses says so and hangs up without reading: what it said is there to read.
+            with contextlib.suppress(BrokenPipeError):
+                sock.sendall(request)
             line = _received_line(sock, deadline)
     except TimeoutError:
         raise Late(f"the daemon at {path} did not answer {verb!r} in time") from None

@@ -37,6 +37,9 @@ def check_fuse(
         )
     if am_root:
         return
+    if not os.access(device, os.R_OK | os.W_OK):
+        # libfuse opens it itself and does not fall back on fusermount3 when that is refused.
+        raise FuseUnavailable(f"{device} is not open to you: as root, chmod 0666 {device}")
     if shutil.which("fusermount3", path=path) is None:
         raise FuseUnavailable("fusermount3 is not installed: apt-get install fuse3")
     if allow_other and not _others_allowed(configuration):

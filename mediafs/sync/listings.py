@@ -168,10 +168,13 @@ class Listings:
     def _join(self, scope: Scope, urgency: Urgency, peek: bool = False) -> _Flight:
         flight = self._flights.get((scope, peek))
         if flight is not None and flight.urgency > urgency:
-            # Its request may be queued behind everybody else's: begin again in front, from where
-            # the catalogue says it stands.
-            flight.cancel.cancel()
-            flight = None
+            if self._source.wait_s(flight.urgency) > 0:
+                # Its request is in line behind everybody else's: begin again in front, from where the
+                # catalogue says that it stands.
+                flight.cancel.cancel()
+                flight = None
+            else:
+                flight.urgency = urgency
         if flight is None:
             flight = _Flight(scope, peek, urgency)
             self._flights[scope, peek] = flight

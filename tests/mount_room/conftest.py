@@ -81,8 +81,8 @@ class Mounted:
 def _mount(*, user: int | None = None, ready: bool = True, **settings: Any) -> Iterator[Mounted]:
     with tempfile.TemporaryDirectory(prefix="mediafs-mount-") as folder:
         os.chmod(folder, 0o755)
-        place = Path(folder) / "Recordings with space"
-        place.mkdir()
+        place = Path(settings.pop("mountpoint", Path(folder) / "Recordings with space"))
+        place.mkdir(exist_ok=True) if place.is_relative_to(folder) else None
         log = Path(folder) / "log"
         if user is not None:
             os.chown(place, user, user)
@@ -120,6 +120,7 @@ def _mount(*, user: int | None = None, ready: bool = True, **settings: Any) -> I
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(timeout=10)
+            print(f"the daemon ended with {process.returncode} and this log:\n{log.read_text()}")
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None
                 pipe.close()

@@ -73,6 +73,8 @@ async def _main(settings: dict[str, Any]) -> int:
         account=AccountName(settings.get("account", "test")),
         read_only=settings.get("read_only", False),
         allow_other=settings.get("allow_other", False),
+        umask=settings.get("umask", 0o077),
+        **{key: settings[key] for key in ("uid", "gid") if key in settings},
     )
     deadlines = Deadlines(**settings.get("deadlines", {}))
 
@@ -100,9 +102,10 @@ async def _main(settings: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    code = 0
     try:
         code = trio.run(_main, json.loads(sys.argv[1]))
     except* FuseUnavailable as error:
         print(error.exceptions[0], file=sys.stderr)
-        sys.exit(5)
+        code = 5
     sys.exit(code)

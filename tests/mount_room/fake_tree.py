@@ -40,8 +40,8 @@ class FakeFile:
             raise Changed("content changed")
         if self._name == "bug.bin":
             raise KeyError("a bug in read")
-        if self._name == "short.bin" and offset >= 60:
-            return b""
+        if self._name == "short.bin":
+            return self._tree.content[self._inode][:60][offset : offset + length]
         if self._name == "dribble.bin":
             length = min(length, 1000)
         return self._tree.content[self._inode][offset : offset + length]

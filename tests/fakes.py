@@ -1,0 +1,177 @@
+"""A source in memory: the shortest true account of what `Source` promises, with failures on request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import trio
+
+from mediafs.errors import FilterRefused, MediafsError, NotFound
+from mediafs.model import (
+    Conversation,
+    Cursor,
+    Everything,
+    Media,
+    MediaId,
+    Owner,
+    Page,
+    Question,
+    Span,
+    Traits,
+    Urgency,
+    User,
+    UserId,
+)
+from mediafs.source import Body
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def make_media(
+    number: int,
+    *,
+    created: datetime | None = None,
+    owner: str | None = "1000",
+    filename: str | None = None,
+    **rest: object,
+) -> Media:
+    values: dict[str, object] = {
+        "id": MediaId(str(number)),
+        "created": created or START + timedelta(hours=number),
+        "filename": f"media-{number:016d}-1538745137.png" if filename is None else filename,
+        "filename_is_unique": filename is None,
+        "size": 1000 + number,
+        "media_type": "image",
+        "title": f"title {number}",
+        "description": f"description {number}",
+        "owner": Owner(id=UserId(owner), name=f"Owner {owner}") if owner is not None else None,
+        "record": "{}",
+    }
+    return Media(**{**values, **rest})  # type: ignore[arg-type]
+
+
+@dataclass
+class MemorySource:
+    """Lists `archive` as a service would: pages by offset, totals, filters. Counts what is asked."""
+
+    archive: list[Media] = field(default_factory=list)
+    conversations: dict[str, set[MediaId]] = field(default_factory=dict)
+    page_limit: int = 100
+    in_order: bool = True
+    """False: pages come newest first, whatever is asked."""
+    filters_work: bool = True
+    fail: Callable[[Question], MediafsError | None] = lambda question: None
+    before_page: Callable[[Question], None] = lambda question: None
+    gate: trio.Event | None = None
+    asked: Counter[str] = field(default_factory=Counter)
+    questions: list[tuple[Question, Urgency]] = field(default_factory=list)
+    wait: float = 0
+    narrowed: bool = False
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(
+            page_limit=self.page_limit,
+            conversations=True,
+            users=True,
+            since_filters=True,
+            narrowed_by_user=self.narrowed,
+        )
+
+    async def page(self, question: Question, *, urgency: Urgency) -> Page:
+        self.asked["page"] += 1
+        self.questions.append((question, urgency))
+        self.before_page(question)
+        await trio.lowlevel.checkpoint()
+        if self.gate is not None:
+            await self.gate.wait()
+        if (error := self.fail(question)) is not None:
+            raise error
+        found = [m for m in self.archive if self._matches(m, question)]
+        newest_first = question.newest_first or not self.in_order
+        found.sort(key=lambda m: (m.created, int(m.id)), reverse=newest_first)
+        offset = int(question.cursor or 0)
+        some = found[offset : offset + min(question.limit, self.page_limit)]
+        more = offset + len(some) < len(found) and some
+        return Page(
+            media=tuple(some), total=len(found), next=Cursor(str(offset + len(some))) if more else None
+        )
+
+    def _matches(self, media: Media, question: Question) -> bool:
+        match question.scope:
+            case Conversation(id_) if self.filters_work:
+                if media.id not in self.conversations.get(id_, set()):
+                    return False
+            case User(id_) if self.filters_work:
+                if media.owner is None or media.owner.id != id_:
+                    return False
+            case Everything():
+                pass
+        second = timedelta(seconds=1)
+        after = question.since is None or media.created >= question.since - second
+        return after and (question.until is None or media.created <= question.until + second)
+
+    async def media(self, media: MediaId, *, urgency: Urgency) -> Media:
+        self.asked["media"] += 1
+        await trio.lowlevel.checkpoint()
+        for one in self.archive:
+            if one.id == media:
+                return one
+        raise NotFound(f"no media {media}")
+
+    async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:
+        self.asked["probe"] += 1
+        await trio.lowlevel.checkpoint()
+        if not self.filters_work:
+            raise FilterRefused("the filter is ignored")
+
+    @asynccontextmanager
+    async def body(
+        self, media: MediaId, span: Span, *, if_range: str | None = None, urgency: Urgency
+    ) -> AsyncIterator[Body]:
+        self.asked["body"] += 1
+        await trio.lowlevel.checkpoint()
+        for one in self.archive:
+            if one.id == media:
+                break
+        else:
+            raise NotFound(f"no media {media}")
+        content = content_of(one)[span.start : span.stop]
+
+        async def chunks() -> AsyncIterator[bytes]:
+            await trio.lowlevel.checkpoint()
+            yield content
+
+        yield Body(
+            start=span.start,
+            length=len(content),
+            total=one.size,
+            partial=True,
+            content_type="image/png",
+            etag=None,
+            last_modified=None,
+            chunks=chunks(),
+        )
+
+    def wait_s(self, urgency: Urgency) -> float:
+        return self.wait
+
+    def is_media_id(self, text: str) -> bool:
+        return text.isascii() and text.isdigit()
+
+    def is_conversation_id(self, text: str) -> bool:
+        return text.isascii() and text.isalnum()
+
+    def is_user_id(self, text: str) -> bool:
+        return text.isascii() and text.isdigit()
+
+
+def content_of(media: Media) -> bytes:
+    """Bytes that tell one media from another."""
+    unit = f"{media.id}.".encode()
+    size = media.size or 0
+    return (unit * (size // len(unit) + 1))[:size]

@@ -1,0 +1,228 @@
+"""A Source whose bodies misbehave on a script, and that counts what it is asked."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import trio
+
+from mediafs.errors import MediafsError, NotFound, Unavailable
+from mediafs.model import (
+    AccountName,
+    Conversation,
+    Media,
+    MediaId,
+    Page,
+    Question,
+    Span,
+    Traits,
+    Urgency,
+    User,
+    Version,
+)
+from mediafs.source import Body
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def some_bytes(size: int, seed: int = 0) -> bytes:
+    """Bytes that differ from place to place, so that shifted ones are seen."""
+    words = (((place + seed) * 2654435761 % 2**32).to_bytes(4, "big") for place in range((size + 3) // 4))
+    return b"".join(words)[:size]
+
+
+def a_media(size: int | None, *, filename: str = "call.mp4", mime_type: str | None = None) -> Media:
+    return Media(
+        id=MediaId("m1"),
+        created=datetime(2024, 5, 17, tzinfo=UTC),
+        filename=filename,
+        size=size,
+        mime_type=mime_type,
+    )
+
+
+def version_of(media: Media) -> Version:
+    return Version(AccountName("clinic"), media.id, media.validator)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """How one GET goes wrong. What is not named stays as it is."""
+
+    refuse: MediafsError | None = None
+    """Raised on entering."""
+    hang: bool = False
+    """No reply ever."""
+    cut_after: int | None = None
+    """`Unavailable` after so many bytes of the body."""
+    stall_after: int | None = None
+    """Nothing more after so many bytes."""
+    short_by: int = 0
+    """Ends as if all were well, with no length stated."""
+    extra: bytes = b""
+    """Goes on past the end, with no length stated."""
+    shift: int = 0
+    """Starts elsewhere than asked, and says so."""
+    ignore_range: bool = False
+    content_type: str | None = None
+    total: int | None = None
+    bug: BaseException | None = None
+    """Raised on entering; not a domain error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    span: Span
+    if_range: str | None
+    urgency: Urgency
+
+
+class ScriptedSource:
+    """Serves `content`; the first faults apply to the first GETs, in order."""
+
+    def __init__(
+        self,
+        content: bytes,
+        faults: Iterable[Fault | None] = (),
+        *,
+        ranges: bool = True,
+        etag: str | None = '"one"',
+        last_modified: str | None = None,
+        tells_size: bool = True,
+        chunk: int = 64 * KIB,
+        pace_s: float = 0.0,
+    ) -> None:
+        self.content = content
+        self.faults: deque[Fault | None] = deque(faults)
+        self.ranges = ranges
+        self.etag = etag
+        self.last_modified = last_modified
+        self.tells_size = tells_size
+        self.chunk = chunk
+        self.pace_s = pace_s
+        self.gone = False
+        self.asked: list[Asked] = []
+        self.sent = 0
+        self.open_bodies = 0
+
+    @property
+    def spans(self) -> list[Span]:
+        return [each.span for each in self.asked]
+
+    @property
+    def traits(self) -> Traits:
+        raise AssertionError("reading asks for bytes only")
+
+    async def page(self, question: Question, *, urgency: Urgency) -> Page:
+        raise AssertionError("reading asks for bytes only")
+
+    async def media(self, media: MediaId, *, urgency: Urgency) -> Media:
+        raise AssertionError("reading asks for bytes only")
+
+    async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:
+        raise AssertionError("reading asks for bytes only")
+
+    def is_media_id(self, text: str) -> bool:
+        return True
+
+    is_conversation_id = is_user_id = is_media_id
+
+    def body(
+        self, media: MediaId, span: Span, *, if_range: str | None = None, urgency: Urgency
+    ) -> AbstractAsyncContextManager[Body]:
+        self.asked.append(Asked(span, if_range, urgency))
+        fault = self.faults.popleft() if self.faults else None
+        return self._body(span, if_range, fault or Fault())
+
+    @asynccontextmanager
+    async def _body(self, span: Span, if_range: str | None, fault: Fault) -> AsyncIterator[Body]:
+        await trio.lowlevel.checkpoint()
+        if fault.bug is not None:
+            raise fault.bug
+        if fault.hang:
+            await trio.sleep_forever()
+        if fault.refuse is not None:
+            raise fault.refuse
+        if self.gone:
+            raise NotFound("no such media")
+        whole = self.content
+        partial = self.ranges and not fault.ignore_range and (if_range is None or if_range == self.etag)
+        start = max(span.start + fault.shift, 0) if partial else 0
+        stop = min(span.stop, len(whole)) if partial and span.stop is not None else len(whole)
+        data = whole[start:stop]
+        stated = self.tells_size and not fault.short_by and not fault.extra
+        total: int | None = len(whole) if stated or (partial and self.tells_size) else None
+        chunks = self._chunks(data[: len(data) - fault.short_by] + fault.extra, fault)
+        self.open_bodies += 1
+        try:
+            async with aclosing(chunks):
+                yield Body(
+                    start=start,
+                    length=len(data) if stated else None,
+                    total=fault.total if fault.total is not None else total,
+                    partial=partial,
+                    content_type=fault.content_type or "video/mp4",
+                    etag=self.etag,
+                    last_modified=self.last_modified,
+                    chunks=chunks,
+                )
+        finally:
+            self.open_bodies -= 1
+
+    async def _chunks(self, data: bytes, fault: Fault) -> AsyncGenerator[bytes, None]:
+        upto = min(
+            (each for each in (fault.cut_after, fault.stall_after) if each is not None), default=len(data)
+        )
+        for at in range(0, min(upto, len(data)), self.chunk):
+            if self.pace_s:
+                await trio.sleep(self.pace_s)
+            else:
+                await trio.lowlevel.checkpoint()
+            part = data[at : min(at + self.chunk, upto)]
+            self.sent += len(part)
+            yield part
+        await trio.lowlevel.checkpoint()
+        if fault.cut_after is not None:
+            raise Unavailable("the connection broke")
+        if fault.stall_after is not None:
+            await trio.sleep_forever()
+
+
+class MemoryStore:
+    """A Store without threads, which a clock that jumps cannot wait for; a second implementation of
+    the seam."""
+
+    def __init__(self, failing_at: int | None = None, error: MediafsError | None = None) -> None:
+        self.data = bytearray()
+        self.finished = False
+        self.discarded = False
+        self._failing_at = failing_at
+        self._error = error
+
+    async def put(self, offset: int, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._failing_at is not None and offset + len(data) > self._failing_at:
+            assert self._error is not None
+            raise self._error
+        assert offset == len(self.data), "a hole"
+        self.data += data
+
+    async def get(self, offset: int, length: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if self.discarded:
+            raise Unavailable("gone")
+        assert offset + length <= len(self.data), "never put"
+        return bytes(self.data[offset : offset + length])
+
+    async def finish(self, size: int) -> None:
+        await trio.lowlevel.checkpoint()
+        assert size == len(self.data)
+        self.finished = True
+
+    def discard(self) -> None:
+        self.discarded = True
