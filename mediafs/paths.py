@@ -15,7 +15,8 @@ from typing import Final
 from .errors import MediafsError
 
 _RUN_USER: Final = Path("/run/user")
-# A socket's path has at most 107 bytes; 24 are left for `<20 hex digits>.sock`, the shortest name.
+_TEMPORARY: Final = Path("/tmp")
+# A socket's path has at most 107 bytes; the shortest name, `/<20 hex digits>.sock`, takes 26 of them.
 _LONGEST_RUNTIME_DIR: Final = 107 - 26
 
 
@@ -53,10 +54,10 @@ def private_cache_dir(path: Path) -> Path:
     return path
 
 
-def runtime_dir(env: Mapping[str, str], *, run_user: Path = _RUN_USER) -> Path:
+def runtime_dir(env: Mapping[str, str], *, run_user: Path = _RUN_USER, temporary: Path = _TEMPORARY) -> Path:
     """The folder of control sockets, made with mode 0700 where it is missing.
 
-    In `$XDG_RUNTIME_DIR`, else in `/run/user/UID`, else in the folder for temporary files. One that
+    In `$XDG_RUNTIME_DIR`, else in `/run/user/UID`, else in `$TMPDIR` or `temporary`. One that
     is not there, not ours (`sudo` keeps the variable) or too long for a socket's path is passed over.
     Raises UnsafeFolder when the folder is there but is a link, another's, or open to others.
     """
@@ -66,10 +67,11 @@ def runtime_dir(env: Mapping[str, str], *, run_user: Path = _RUN_USER) -> Path:
         folder = home / "mediafs"
         if home.is_absolute() and _is_ours(home, uid) and len(os.fsencode(folder)) <= _LONGEST_RUNTIME_DIR:
             return _ours_alone(folder, uid)
-    temporary = Path(env.get("TMPDIR", ""))
-    if not temporary.is_absolute() or len(os.fsencode(temporary)) > _LONGEST_RUNTIME_DIR - 24:
-        temporary = Path("/tmp")
-    return _ours_alone(temporary / f"mediafs-{uid}", uid)
+    name = f"mediafs-{uid}"
+    wanted = Path(env.get("TMPDIR", ""))
+    if wanted.is_absolute() and len(os.fsencode(wanted / name)) <= _LONGEST_RUNTIME_DIR:
+        temporary = wanted
+    return _ours_alone(temporary / name, uid)
 
 
 def _is_ours(home: Path, uid: int) -> bool:

@@ -65,16 +65,11 @@ class Coverage:
                 (scope_key(scope), error, now),
             )
 
-    def forget_listing(self, scope: Scope) -> None:
-        """The next look at the scope lists it again."""
-        with self._db.transaction():
-            self._db.execute("UPDATE scope SET listed = NULL WHERE key = ?", (scope_key(scope),))
-            self._db.execute("DELETE FROM crawl WHERE key = ?", (scope_key(scope),))
-            if isinstance(scope, Days) and scope.last is not None:
-                self._db.execute(
-                    "DELETE FROM day WHERE day BETWEEN ? AND ?",
-                    (scope.first.toordinal(), scope.last.toordinal()),
-                )
+    def expire_days(self, first: int, last: int, listed: float) -> None:
+        """These days count as listed no later than `listed`."""
+        self._db.execute(
+            "UPDATE day SET listed = MIN(listed, ?) WHERE day BETWEEN ? AND ?", (listed, first, last)
+        )
 
     def covered_since(self, first: int, last: int, listed_after: float) -> int | None:
         """The first day in the range that was listed after that moment, or None."""

@@ -4,8 +4,8 @@ Three things may bind, and the strictest wins:
 
 - the operator's own number, as a rolling minute;
 - what the service states: a 429 with its reset, `X-RateLimit-Remaining` with its reset;
-- the documented number, as a rolling minute, once a 429 or a Remaining without a Reset has shown
-  that limits are on but not where they stand.
+- the documented number, or a larger one that the service showed, as a rolling minute, once a 429 or
+  a Remaining without a Reset has shown that limits are on but not where they stand.
 
 A service that has shown no limit is not paced. When a stated window is over, its successor is felt
 with one request at a time until an answer tells what is left: whether windows are fixed or rolling
@@ -95,11 +95,20 @@ class Window:
         self._most = stated or max(remaining + 1, self._most or 0, self._documented or 0)
         left_s = reset_s(headers, wall_s)
         self._paced = left_s is None
+        if left_s is None and self._all_ours(remaining, now):
+            # The rolling minute of our own requests says it exactly, and when it ends, too.
+            self._remaining = self._ends = None
+            return
         ends = now + (MINUTE_S if left_s is None else left_s)
         if self._remaining is None or self._ends is None or self._is_over(now, ends):
             self._remaining, self._ends = remaining, ends
         else:
             self._remaining, self._ends = min(self._remaining, remaining), max(self._ends, ends)
+
+    def _all_ours(self, remaining: int, now: float) -> bool:
+        """Whether our own requests explain what the service has counted."""
+        self._forget(now)
+        return self._cap() - remaining <= len(self._done) + self.in_flight
 
     def _finish(self, now: float) -> None:
         self.in_flight -= 1
@@ -147,8 +156,8 @@ class Window:
                     verdicts.append(Verdict(False, self._ends - now))
                 else:
                     verdicts.append(Verdict(self._remaining - self.in_flight >= need))
-            if self._paced and self._documented:
-                verdicts.append(self._rolling(self._documented, urgency, ahead, now))
+            if self._paced and self._cap():
+                verdicts.append(self._rolling(self._cap(), urgency, ahead, now))
         return Verdict(all(v.ready for v in verdicts), max(v.wait_s for v in verdicts))
 
     def _rolling(self, cap: int, urgency: Urgency, ahead: int, now: float) -> Verdict:
@@ -181,8 +190,8 @@ class Window:
             known.append(self._explicit - used)
         if self._remaining is not None and self._ends is not None and now < self._ends:
             known.append(self._remaining - self.in_flight)
-        elif self._paced and self._documented:
-            known.append(self._documented - used)
+        elif self._paced and self._cap():
+            known.append(self._cap() - used)
         return max(0, min(known)) if known else None
 
     def reset_in_s(self, now: float) -> float | None:

@@ -22,7 +22,7 @@ from ..errors import Denied, InvalidReply, Late, MediafsError, Unavailable
 from ..model import Change, Conversation, Days, Everything, Scope, Urgency, User
 from ..source import Source
 from .crawlers import Crawlers, SyncOptions
-from .freshness import Answer, answer_for
+from .freshness import STALE_FACTOR, Answer, answer_for
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +118,12 @@ class Listings:
     async def refresh(self, scope: Scope) -> None:
         """Lists again, whatever the age. Raises why that failed."""
         await self._list(scope)
+
+    def expire(self, first: date, last: date) -> None:
+        """The next look at each of these days lists it again; until then it is shown as it was."""
+        self._catalogue.coverage.expire_days(
+            first.toordinal(), last.toordinal(), self._now() - STALE_FACTOR * self._options.fresh_for_s
+        )
 
     def state(self, scope: Scope) -> ListingState:
         """When `scope` was last listed whole, and its last failure; also derived from by-date."""

@@ -24,6 +24,14 @@ class Listings(Protocol):
         """The day of the oldest media; None where there is none."""
         ...
 
+    async def refresh(self, scope: Scope) -> None:
+        """Lists again, whatever the age. Raises why that failed."""
+        ...
+
+    def expire(self, first: date, last: date) -> None:
+        """The next look at each of these days lists it again; until then it is shown as it was."""
+        ...
+
     def state(self, scope: Scope) -> ListingState: ...
 
     def whole_since(self) -> float | None:

@@ -327,6 +327,38 @@ class Tree:
             frozenset(self._catalogue.views.media_days(*span)),
         )
 
+    async def refresh(self, path: str) -> str:
+        """Lists again what lies at `path`, relative to the mount; returns what was done, in words.
+
+        A range of days is listed again when it is next looked at: listing it now could cost the
+        service's budget of an hour. Raises NotFound, and why listing failed.
+        """
+        inode = ROOT
+        for part in filter(lambda part: part not in ("", "."), path.split("/")):
+            found = await self.lookup(inode, part)
+            if isinstance(found, Absent):
+                raise NotFound(f"{path}: there is no such file or folder")
+            if found.kind is Kind.FILE:
+                break  # a media is refreshed with its folder
+            inode = found.inode
+            if found.kind is Kind.SYMLINK:
+                link = self._node(inode)
+                if isinstance(link, Link):
+                    inode = self._folder_attributes(Folder(User(link.user))).inode
+        node = self._node(inode)
+        match node:
+            case Folder(scope):
+                await self._listings.refresh(scope)
+                count = len(self._catalogue.views.children(scope))
+                return f"{path}: listed again, {count} media"
+            case Year() | Month():
+                self._listings.expire(*node.days)
+            case View("by-conversation" | "by-user"):
+                return f"{path}: an index of what is known; refresh a folder in it"
+            case _:
+                self._listings.expire(date.min, date.max)
+        return f"{path}: its days will be listed again when they are looked at"
+
     # --- bytes -------------------------------------------------------------------------------------
 
     async def open(self, inode: Inode) -> OpenFile:

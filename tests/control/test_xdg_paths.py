@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,27 +102,27 @@ def test_the_runtime_folder_of_another_user_is_passed_over(tmp_path: Path, run_u
     assert path == run_user / str(UID) / "mediafs"
 
 
-def test_a_runtime_folder_too_long_for_a_socket_is_passed_over(tmp_path: Path) -> None:
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """Short enough for sockets, which a test's own folder may not be."""
+    path = Path(f"/tmp/mediafs-test-{os.getpid()}")
+    path.mkdir(mode=0o700)
+    yield path
+    shutil.rmtree(path)
+
+
+def in_temporary(temporary: Path) -> Path:
+    return runtime_dir({"TMPDIR": str(temporary)}, run_user=temporary / "none")
+
+
+def test_a_runtime_folder_too_long_for_a_socket_is_passed_over(tmp_path: Path, temporary: Path) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir(mode=0o700)
 
-    path = runtime_dir({"XDG_RUNTIME_DIR": str(long), "TMPDIR": str(long)}, run_user=tmp_path / "none")
+    env = {"XDG_RUNTIME_DIR": str(long), "TMPDIR": str(long)}
+    path = runtime_dir(env, run_user=tmp_path / "none", temporary=temporary)
 
-    assert path == Path(f"/tmp/mediafs-{UID}")
-
-
-def in_temporary(tmp_path: Path) -> Path:
-    return runtime_dir({"TMPDIR": str(tmp_path)}, run_user=tmp_path / "none")
-
-
-@pytest.fixture
-def temporary() -> Path:
-    """Short enough for sockets, which a test's own folder may not be."""
-    path = Path(f"/tmp/mediafs-test-{os.getpid()}")
-    path.mkdir(mode=0o700, exist_ok=True)
-    for left in path.iterdir():
-        left.unlink() if left.is_symlink() or left.is_file() else left.rmdir()
-    return path
+    assert path == temporary / f"mediafs-{UID}"
 
 
 def test_the_last_resort_is_a_folder_of_ours_among_the_temporary_files(temporary: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import pytest
 from mediafs.mount.mountinfo import all_mounts
 
 NOBODY = 65534
+ANSWER_S = 10.0
 HERE = Path(__file__).resolve().parent
 
 
@@ -47,6 +49,8 @@ class Mounted:
         assert self.process.stdout is not None
         self.process.stdin.write("\t".join(words) + "\n")
         self.process.stdin.flush()
+        answered, _, _ = select.select([self.process.stdout], [], [], ANSWER_S)
+        assert answered, "the daemon is stuck"
         return json.loads(self.process.stdout.readline())
 
     def counts(self) -> dict[str, int]:

@@ -1,0 +1,122 @@
+"""The commands: what is typed, and which room does it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from .. import __version__
+from ..errors import MediafsError
+from .asking import refresh, status
+from .checking import check
+from .common import add_places, complain
+from .demo import demo
+from .exits import Exit, exit_for
+from .mounting import mount, umount
+
+_EPILOG = """\
+exit status: 0 done, 1 failed, 2 usage, 3 configuration, 4 credentials refused,
+5 FUSE unavailable, 6 service unreachable or too slow"""
+
+Command = Callable[[argparse.Namespace], Exit]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`mediafs`: returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["sandbox"]:
+        from ..sandbox import main as sandbox_main  # its options are its own
+
+        return sandbox_main(arguments[1:])
+    given = _parser().parse_args(arguments)
+    return _run(given.command, given)
+
+
+def mount_helper(argv: Sequence[str] | None = None) -> int:
+    """`mount.mediafs ACCOUNT MOUNTPOINT -o OPTS`, as mount(8) calls it for fstab."""
+    parser = argparse.ArgumentParser(prog="mount.mediafs", description="mount(8) helper of mediafs")
+    _mount_arguments(parser)
+    # mount(8) adds flags of its own: -s tolerates unknown options, -n writes no mtab, -f fakes.
+    for flag in ("-s", "-n", "-f"):
+        parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS, dest=f"flag{flag[1]}")
+    parser.add_argument("-t", help=argparse.SUPPRESS)
+    given = parser.parse_args(argv)
+    if given.flagf:
+        return Exit.DONE
+    given.account = given.account.removeprefix("mediafs:")  # as the mount shows its own source
+    return _run(mount, given)
+
+
+def _run(command: Command, given: argparse.Namespace) -> int:
+    try:
+        return command(given)
+    except MediafsError as error:
+        complain(error)
+        return exit_for(error)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mediafs",
+        description="A vendor's media archive (snapshots, screen captures, call recordings), as a drive.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mediafs {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    one = _add(commands, "mount", mount, "mount an account; returns when the mount serves")
+    _mount_arguments(one)
+
+    one = _add(commands, "umount", umount, "unmount, and wait until it is gone")
+    one.add_argument("mountpoint", metavar="MOUNTPOINT")
+    one.add_argument("--lazy", action="store_true", help="also while files are open: it goes with the last")
+
+    one = _add(commands, "status", status, "what is mounted, what was asked of the service, what is wrong")
+    one.add_argument("mountpoint", metavar="MOUNTPOINT", nargs="?", help="default: all mounts")
+    one.add_argument("--json", action="store_true")
+
+    one = _add(commands, "check", check, "FUSE, configuration, credentials, clock, service, filters")
+    one.add_argument("account", metavar="ACCOUNT", nargs="?", help="default: all accounts")
+
+    one = _add(commands, "refresh", refresh, "list again what lies at a path of a mount")
+    one.add_argument("path", metavar="PATH")
+
+    one = _add(commands, "demo", demo, "start the sandbox, mount it, say what to try")
+    one.add_argument("mountpoint", metavar="MOUNTPOINT", nargs="?", help="default: ~/mediafs-demo")
+    one.add_argument("--media", type=int, default=300, metavar="N", help="sample media (default 300)")
+
+    commands.add_parser("sandbox", help="the APIs on loopback, without a mount", add_help=False)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: Command, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=command)
+    add_places(parser)
+    return parser
+
+
+def _mount_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("account", metavar="ACCOUNT", help="a name from the configuration")
+    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
+    parser.add_argument("--foreground", action="store_true", help="stay, and log to standard error")
+    parser.add_argument("--read-only", action="store_true")
+    parser.add_argument("--delete", choices=["permanent", "trash", "deny"], help="what rm does")
+    parser.add_argument("--allow-other", action="store_true", help="let other users in, as permissions allow")
+    parser.add_argument(
+        "-o",
+        dest="options",
+        action="append",
+        default=[],
+        metavar="OPTS",
+        help="mount options: ro, allow_other, uid=, gid=, umask=, config=, cache_dir=, delete=, noatime...",
+    )
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    if parser.prog == "mount.mediafs":
+        add_places(parser)

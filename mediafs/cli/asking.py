@@ -1,0 +1,40 @@
+"""`mediafs status` and `mediafs refresh`: questions to a running daemon."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+from ..mount import mounts
+from .common import daemon_at, daemons, say
+from .exits import Exit
+from .report import words
+
+
+def status(given: argparse.Namespace) -> Exit:
+    """Of one mount, or of all. FAILED where the mount that was asked for does not answer."""
+    found = [daemon_at(given.mountpoint)[0]] if given.mountpoint else daemons()
+    reports = [daemon.ask("status") for daemon in found]
+    if given.json:
+        say(json.dumps(reports if not given.mountpoint else reports[0], indent=2))
+        return Exit.DONE
+    for facts in reports:
+        for line in words(facts, time.time()):
+            say(line)
+    alive = {daemon.mountpoint for daemon in found}
+    if not given.mountpoint:
+        for mount in mounts():
+            if mount.mountpoint not in alive:
+                say(f"{mount.account} at {mount.mountpoint}: no daemon of yours answers")
+                say(f"               -> if it is stale: mediafs umount {mount.mountpoint}")
+        if not found and not mounts():
+            say("nothing is mounted")
+    return Exit.DONE
+
+
+def refresh(given: argparse.Namespace) -> Exit:
+    """Lists what lies at a path again."""
+    daemon, inside = daemon_at(given.path)
+    say(str(daemon.ask("refresh", path=inside)["did"]))
+    return Exit.DONE

@@ -1,0 +1,114 @@
+"""The daemon of one mount: lock, signals, control socket, systemd, and the mount itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from .. import instance
+from ..app import App, running
+from ..config import AccountConfig, CacheConfig, Delete
+from ..control import serve_control, socket_path
+from ..errors import ValueRefused
+from ..mount import Deadlines, KernelCaches, MountOptions, serve
+from ..notify import notify_systemd, watchdog_period_s
+from ..paths import private_cache_dir
+from .background import Readiness
+from .common import runtime_dir
+from .exits import Exit
+from .report import report
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One mount to serve."""
+
+    account: AccountConfig
+    cache: CacheConfig
+    cache_dir: Path
+    options: MountOptions
+    delete: Delete | None
+
+
+async def run(job: Job, readiness: Readiness) -> None:
+    """Serves until SIGTERM, SIGINT, or somebody unmounts. Raises why it could not."""
+    cache_dir = private_cache_dir(job.cache_dir)
+    kernel = KernelCaches()
+    stop = trio.Event()
+    with (
+        instance.lock(job.account.name, cache_dir, Path(job.options.mountpoint)),
+        trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+    ):
+        async with (
+            running(job.account, job.cache, cache_dir, delete=job.delete, emit=kernel.tell) as app,
+            trio.open_nursery() as nursery,
+        ):
+            desk = _Desk(app, job, time.time())
+            path = socket_path(runtime_dir(), job.account.name, cache_dir)
+            await nursery.start(_control, path, desk)
+            nursery.start_soon(_stop_on_signal, signals, stop)
+            nursery.start_soon(_feed_watchdog)
+
+            def ready() -> None:
+                readiness.tell(Exit.DONE)
+                notify_systemd(f"READY=1\nSTATUS=serving {job.options.mountpoint}", os.environ)
+
+            await serve(
+                app.tree,
+                job.options,
+                on_ready=ready,
+                stop=stop,
+                kernel=kernel,
+                deadlines=Deadlines(list_s=job.account.list_deadline_s + 5),
+            )
+            notify_systemd("STOPPING=1", os.environ)
+            nursery.cancel_scope.cancel()
+
+
+async def _control(path: Path, desk: _Desk, task_status: trio.TaskStatus[None]) -> None:
+    await serve_control(path, desk.answer, lock_is_ours=True, task_status=task_status)
+
+
+async def _stop_on_signal(signals: trio.abc.AsyncIterator[int], stop: trio.Event) -> None:  # type: ignore[name-defined]
+    async for number in signals:
+        log.info("%s: unmounting", signal.Signals(number).name)
+        stop.set()
+
+
+async def _feed_watchdog() -> None:
+    period = watchdog_period_s(os.environ)
+    while period is not None:
+        notify_systemd("WATCHDOG=1", os.environ)
+        await trio.sleep(period)
+
+
+class _Desk:
+    """Answers the commands that come in over the control socket."""
+
+    def __init__(self, app: App, job: Job, started: float) -> None:
+        self._app = app
+        self._job = job
+        self._started = started
+
+    async def answer(self, verb: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        match verb:
+            case "who":
+                return {
+                    "account": self._job.account.name,
+                    "mountpoint": self._job.options.mountpoint,
+                    "pid": os.getpid(),
+                }
+            case "status":
+                return report(self._app, self._job.options.mountpoint, self._started)
+            case "refresh":
+                return {"did": await self._app.tree.refresh(str(arguments.get("path", ".")))}
+        raise ValueRefused(f"this daemon knows no command {verb!r}; is it older than the command?")

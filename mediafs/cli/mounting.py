@@ -1,0 +1,123 @@
+"""`mediafs mount`, `mediafs umount` and `mount.mediafs`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from pathlib import Path
+
+import trio
+
+from ..config import AccountConfig, Delete
+from ..errors import ConfigError, MediafsError
+from ..model import AccountName
+from ..mount import MountOptions, resolved, unmount, with_words
+from .background import Readiness, start
+from .common import Places, complain, load_account, say, set_up_logging
+from .daemon import Job, run
+from .exits import Exit, exit_for
+
+
+def mount(given: argparse.Namespace) -> Exit:
+    """Returns DONE when the mount serves; with --foreground, when it has ended."""
+    places = Places.of(given)
+    words, ours = _own_words(",".join(given.options))
+    config_file = ours.get("config")
+    if config_file:
+        places = Places(config=Path(config_file).absolute(), cache=places.cache)
+    if "cache_dir" in ours:
+        places = Places(config=places.config, cache=Path(ours["cache_dir"]).absolute())
+    delete = ours.get("delete") or given.delete
+    if delete is not None and delete not in {policy.value for policy in Delete}:
+        raise ConfigError([f"mount option delete={delete}: it is permanent, trash or deny"])
+    config, account = load_account(places, given.account)
+    options = _mount_options(given, account, words)
+    if not given.foreground:
+        return _in_background(given, places, options, delete)
+    readiness = Readiness(given.ready_fd)
+    set_up_logging(given.verbose, dated=given.ready_fd is not None)
+    job = Job(
+        account=account,
+        cache=config.cache,
+        cache_dir=places.cache,
+        options=options,
+        delete=Delete(delete) if delete else None,
+    )
+    if given.ready_fd is not None:
+        os.chdir("/")  # so that no folder is kept busy by a daemon
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal it was started from may close
+    try:
+        trio.run(run, job, readiness)
+    except MediafsError as error:
+        if not readiness.tell(exit_for(error), _words(error)):
+            complain(error)
+        return exit_for(error)
+    except BaseExceptionGroup as group:
+        found = _only(group)
+        if not readiness.tell(exit_for(found), _words(found)):
+            complain(found)
+        return exit_for(found)
+    return Exit.DONE
+
+
+def _in_background(
+    given: argparse.Namespace, places: Places, options: MountOptions, delete: str | None
+) -> Exit:
+    arguments = ["mount", given.account, options.mountpoint, "--foreground"]
+    arguments += ["--config", str(places.config), "--cache-dir", str(places.cache)]
+    arguments += ["-o", ",".join(given.options)] if given.options else []
+    arguments += ["--delete", delete] if delete else []
+    arguments += ["--read-only"] if given.read_only else []
+    arguments += ["--allow-other"] if given.allow_other else []
+    arguments += ["--verbose"] if given.verbose else []
+    started = start(arguments, places.cache / f"{given.account}.log")
+    if started.exit is Exit.DONE:
+        say(f"{given.account} is mounted at {options.mountpoint}")
+    else:
+        complain(MediafsError(started.message))
+    return started.exit
+
+
+def _mount_options(given: argparse.Namespace, account: AccountConfig, words: str) -> MountOptions:
+    defaults = {key: value for key in ("uid", "gid", "umask") if (value := getattr(account, key)) is not None}
+    options = MountOptions(
+        mountpoint=resolved(given.mountpoint),
+        account=AccountName(given.account),
+        read_only=given.read_only,
+        allow_other=given.allow_other,
+        **defaults,
+    )
+    return with_words(options, words)
+
+
+def _own_words(text: str) -> tuple[str, dict[str, str]]:
+    """Those of `-o` that are ours alone, for fstab, which has no other place: config=, cache_dir=, delete=."""
+    others, ours = [], {}
+    for word in filter(None, text.split(",")):
+        name, _, value = word.partition("=")
+        if name in ("config", "cache_dir", "delete"):
+            ours[name] = value
+        else:
+            others.append(word)
+    return ",".join(others), ours
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> MediafsError:
+    """The one explained failure in a group; anything else is a bug and goes on."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    if isinstance(found, MediafsError):
+        return found
+    raise group
+
+
+def _words(error: MediafsError) -> str:
+    return "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
+
+
+def umount(given: argparse.Namespace) -> Exit:
+    """Returns DONE when the mount is gone."""
+    unmount(given.mountpoint, lazy=given.lazy)
+    return Exit.DONE

@@ -1,0 +1,113 @@
+"""What `status` shows: facts first, then what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..app import App
+from ..mount import connection_limits
+
+_ADVICE: Final[Mapping[str, str]] = {
+    "CredentialsRefused": "check token, or username and password, of the account; then mount again",
+    "Denied": 'the account may not see this; for user = "all" the service wants an administrator',
+    "Unavailable": "check the network and base_url; what is known stays readable in listings",
+    "Late": "the service's rate limit or its slowness: wait, or look at fewer folders at a time",
+    "FilterRefused": "set filters = { conversation = ..., user = ... } to the service's query names",
+    "Incomplete": "the service's listing does not add up; try again later",
+    "InvalidReply": "the service, or something before it (a proxy, a sign-in page), answers nonsense",
+    "NotReady": "the media is still being made; try again later",
+}
+
+
+def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
+    """Facts that JSON can hold. No secret, query string or URL but the account's base."""
+    files, total = app.catalogue.views.totals()
+    remote, reading = app.source.statistics(), app.reading.statistics()
+    limits = connection_limits(mountpoint)
+    whole = app.listings.whole_since()
+    return {
+        "account": app.account.name,
+        "vendor": app.account.vendor,
+        "service": app.account.base_url,
+        "mountpoint": mountpoint,
+        "pid": os.getpid(),
+        "up_s": round(time.time() - started),
+        "catalogue": {"media": files, "bytes": total, "complete": whole is not None},
+        "credentials": remote.credentials.value,
+        "requests": {
+            "left": remote.limits.left,
+            "reset_in_s": remote.limits.reset_in_s,
+            "throttled_until": remote.limits.throttled_until,
+            "waiting": remote.limits.waiting,
+            "spent": {urgency.name.lower(): n for urgency, n in remote.limits.spent.items()},
+            "by_operation": dict(remote.limits.spent_by_operation),
+        },
+        "reading": {
+            "memory": reading.memory,
+            "open": reading.readers,
+            "streams": reading.streams,
+            "fetched": reading.fetched,
+            "requests": reading.gets,
+            "spools": reading.spools,
+        },
+        "kernel": {"max_background": limits.max_background, "advice": limits.advice},
+        "refused": {
+            kind: why for kind in ("conversation", "user") if (why := app.listings.refusal(kind)) is not None
+        },
+        "problems": [
+            {
+                "kind": problem.kind,
+                "operation": problem.operation,
+                "message": problem.message,
+                "at": problem.at_wall_s,
+                "advice": _ADVICE.get(problem.kind, ""),
+            }
+            for problem in remote.problems
+        ],
+    }
+
+
+def words(facts: Mapping[str, Any], now: float) -> list[str]:
+    """The report for a person."""
+    requests, catalogue, reading = facts["requests"], facts["catalogue"], facts["reading"]
+    complete = "every day listed" if catalogue["complete"] else "listed as far as it was looked at"
+    left = "no limit known" if requests["left"] is None else f"{requests['left']} left"
+    if requests["reset_in_s"]:
+        left += f", again in {requests['reset_in_s']:.0f} s"
+    spent = sum(requests["spent"].values())
+    lines = [
+        f"{facts['account']} at {facts['mountpoint']}",
+        f"  service      {facts['vendor']}, {facts['service']}",
+        f"  daemon       PID {facts['pid']}, up {_span(facts['up_s'])}",
+        f"  credentials  {facts['credentials']}",
+        f"  catalogue    {catalogue['media']} media, {_size(catalogue['bytes'])}; {complete}",
+        f"  requests     {spent} sent since the start; {left}",
+        f"  reading      {reading['open']} open, {_size(reading['fetched'])} fetched in"
+        f" {reading['requests']} requests, {_size(reading['memory'])} in memory",
+    ]
+    if facts["kernel"]["advice"]:
+        lines.append(f"  kernel       max_background {facts['kernel']['advice']}")
+    lines += [f"  refused      by-{kind}: {why}" for kind, why in facts["refused"].items()]
+    for problem in facts["problems"][:5]:
+        lines.append(f"  problem      {_span(now - problem['at'])} ago, {problem['message']}")
+        if problem["advice"]:
+            lines.append(f"               -> {problem['advice']}")
+    return lines
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

@@ -1,0 +1,347 @@
+"""The queue before the service's rate limit, under a clock of the tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from mediafs.errors import Late
+from mediafs.model import Urgency
+from mediafs.remote.limits import Limiter
+
+EPOCH = 1_700_000_000.0
+
+
+def limiter(requests_per_minute: int = 0, documented: int | None = 10) -> Limiter:
+    return Limiter(
+        requests_per_minute=requests_per_minute,
+        documented=documented,
+        wall=lambda: EPOCH + trio.current_time(),
+    )
+
+
+async def spend(
+    limits: Limiter,
+    headers: Mapping[str, str] | None = None,
+    status: int = 200,
+    urgency: Urgency = Urgency.PERSON,
+    operation: str = "list",
+) -> float:
+    """One request that is answered at once; when it went out."""
+    turn = await limits.turn(urgency, operation)
+    sent = trio.current_time()
+    turn.answered(status, headers or {})
+    return sent
+
+
+class Service:
+    """A reference rate limit: rolling or fixed windows of a minute, answering as services do."""
+
+    def __init__(self, limit: int, mode: Literal["rolling", "fixed"], said: frozenset[str]) -> None:
+        self.limit, self.mode, self.said = limit, mode, said
+        self.times: list[float] = []
+        self.refused = 0
+
+    def answer(self) -> tuple[int, dict[str, str]]:
+        now = trio.current_time()
+        if self.mode == "rolling":
+            inside = [t for t in self.times if t > now - 60]
+            reset = (inside[0] + 60 - now) if inside else 60.0
+        else:
+            inside = [t for t in self.times if t // 60 == now // 60]
+            reset = 60 - now % 60
+        allowed = len(inside) < self.limit
+        if allowed:
+            self.times.append(now)
+        else:
+            self.refused += 1
+        headers = {}
+        if "remaining" in self.said:
+            headers["x-ratelimit-remaining"] = str(max(0, self.limit - len(inside) - 1))
+        if "reset" in self.said or not allowed:
+            headers["x-ratelimit-reset"] = str(int(reset))  # rounded down, as services do
+        return (200 if allowed else 429), headers
+
+
+async def test_a_service_that_shows_no_limit_is_not_paced(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    for _ in range(50):
+        assert await spend(limits) == trio.current_time()
+    assert trio.current_time() == 0
+    assert limits.statistics().left is None
+
+
+async def test_the_operators_number_is_kept_as_a_rolling_minute(autojump_clock: MockClock) -> None:
+    limits = limiter(requests_per_minute=3)
+    sent = []
+    for _ in range(9):
+        sent.append(await spend(limits))
+        await trio.sleep(5)
+    assert all(later - earlier >= 60 for earlier, later in zip(sent, sent[3:], strict=False))
+    assert sent[3] == 60
+
+
+async def test_a_429_stops_everyone_until_its_reset(autojump_clock: MockClock) -> None:
+    limits = limiter(documented=None)
+    await spend(limits, {"x-ratelimit-reset": "30"}, status=429)
+    assert limits.statistics().left == 0
+    assert limits.statistics().throttled_until == EPOCH + 31
+    for urgency in Urgency:
+        assert limits.wait_s(urgency) == 31
+    assert await spend(limits) == 31
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after": "30"},
+        {"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"},
+        {"retry-after": "2023-11-14T22:13:50Z"},
+        {"x-ratelimit-reset": "30"},
+        {"x-ratelimit-reset": "1700000030"},
+    ],
+)
+async def test_every_form_of_a_429_is_waited_for(headers: dict[str, str], autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await spend(limits, headers, status=429)
+    assert await spend(limits) == 31
+
+
+async def test_a_429_that_states_nothing_is_waited_for_a_minute(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await spend(limits, status=429)
+    assert await spend(limits) == 60
+
+
+async def test_a_wait_beyond_the_deadline_is_told_at_once(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await spend(limits, {"x-ratelimit-reset": "30"}, status=429)
+    with trio.fail_after(15), pytest.raises(Late) as caught:
+        await limits.turn(Urgency.PERSON, "get")
+    assert trio.current_time() == 0
+    assert caught.value.wait_s == 31
+    assert limits.statistics().waiting == 0
+
+
+async def test_a_turn_in_a_cancelled_scope_is_a_cancellation_and_not_late(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await spend(limits, {"x-ratelimit-reset": "30"}, status=429)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await limits.turn(Urgency.PERSON, "get")
+    assert scope.cancelled_caught
+
+
+async def test_nothing_left_waits_for_the_stated_reset(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await spend(limits, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "20"})
+    assert (limits.statistics().left, limits.statistics().reset_in_s) == (0, 21)
+    assert await spend(limits) == 21
+
+
+async def test_requests_on_their_way_count_against_what_is_left(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await spend(limits, {"x-ratelimit-remaining": "2", "x-ratelimit-reset": "40"})
+    await limits.turn(Urgency.PERSON, "get")
+    await limits.turn(Urgency.PERSON, "get")
+    with trio.move_on_after(30), pytest.raises(trio.Cancelled):
+        await limits.turn(Urgency.PERSON, "get")
+
+
+async def test_answers_out_of_order_neither_raise_nor_lower_what_is_left(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await spend(limits, {"x-ratelimit-remaining": "9", "x-ratelimit-reset": "40"})
+    turns = [await limits.turn(Urgency.PERSON, "get") for _ in range(3)]
+    for turn, remaining in zip(turns, ("6", "8", "7"), strict=True):
+        turn.answered(200, {"x-ratelimit-remaining": remaining, "x-ratelimit-reset": "40"})
+    assert limits.statistics().left == 6
+
+
+async def test_a_request_without_an_answer_counts_too(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await spend(limits, {"x-ratelimit-remaining": "5", "x-ratelimit-reset": "40"})
+    turn = await limits.turn(Urgency.PERSON, "get")
+    turn.lost()
+    turn.lost()
+    turn.answered(200, {"x-ratelimit-remaining": "50"})
+    assert limits.statistics().left == 4
+
+
+async def test_the_last_three_requests_of_a_window_are_a_persons(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    for remaining in range(9, 2, -1):
+        headers = {"x-ratelimit-remaining": str(remaining), "x-ratelimit-reset": "40"}
+        assert await spend(limits, headers, urgency=Urgency.BACKGROUND) == 0
+    with trio.fail_after(30):
+        for urgency in (Urgency.BACKGROUND, Urgency.PREFETCH):
+            with pytest.raises(Late):
+                await limits.turn(urgency, "list")
+        for remaining in (2, 1, 0):
+            await spend(limits, {"x-ratelimit-remaining": str(remaining), "x-ratelimit-reset": "40"})
+        with pytest.raises(Late):
+            await limits.turn(Urgency.PERSON, "list")
+
+
+async def test_the_last_three_are_a_persons_in_the_operators_window_too(autojump_clock: MockClock) -> None:
+    limits = limiter(requests_per_minute=10)
+    assert [await spend(limits, urgency=Urgency.BACKGROUND) for _ in range(8)] == [0] * 7 + [60]
+
+
+async def test_even_one_request_a_minute_leaves_the_background_something(autojump_clock: MockClock) -> None:
+    limits = limiter(requests_per_minute=1)
+    assert [await spend(limits, urgency=Urgency.BACKGROUND) for _ in range(2)] == [0, 60]
+
+
+async def test_a_person_goes_before_who_waited_longer(autojump_clock: MockClock) -> None:
+    limits = limiter(requests_per_minute=1)
+    await spend(limits)
+    order: list[Urgency] = []
+
+    async def one(urgency: Urgency) -> None:
+        await spend(limits, urgency=urgency)
+        order.append(urgency)
+
+    async with trio.open_nursery() as nursery:
+        for urgency in (Urgency.BACKGROUND, Urgency.PREFETCH, Urgency.PERSON):
+            nursery.start_soon(one, urgency)
+    assert order == [Urgency.PERSON, Urgency.PREFETCH, Urgency.BACKGROUND]
+
+
+async def test_who_stops_waiting_makes_room(autojump_clock: MockClock) -> None:
+    limits = limiter(requests_per_minute=1)
+    await spend(limits)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(limits.turn, Urgency.PERSON, "get")
+        await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+    assert limits.statistics().waiting == 0
+    assert await spend(limits) == 60
+
+
+async def test_statistics_tell_who_spent_what(autojump_clock: MockClock) -> None:
+    limits = limiter(requests_per_minute=10)
+    await spend(limits)
+    await spend(limits, urgency=Urgency.BACKGROUND, operation="download")
+    told = limits.statistics()
+    assert dict(told.spent) == {Urgency.PERSON: 1, Urgency.BACKGROUND: 1}
+    assert dict(told.spent_by_operation) == {"list": 1, "download": 1}
+    assert told.left == 8
+
+
+@pytest.mark.parametrize("mode", ["rolling", "fixed"])
+@pytest.mark.parametrize("said", [set(), {"remaining"}, {"remaining", "reset"}])
+async def test_once_the_limit_is_known_no_second_429_comes(
+    mode: Literal["rolling", "fixed"], said: set[str], autojump_clock: MockClock
+) -> None:
+    service, limits = Service(10, mode, frozenset(said)), limiter()
+
+    async def worker(urgency: Urgency) -> None:
+        for _ in range(12):
+            turn = await limits.turn(urgency, "list")
+            await trio.sleep(0.1)
+            status, headers = service.answer()
+            await trio.sleep(0.2)
+            turn.answered(status, headers)
+
+    await trio.sleep(33)
+    for _ in range(12 if not said else 1):  # let it show itself
+        status, headers = service.answer()
+        turn = await limits.turn(Urgency.PERSON, "list")
+        turn.answered(status, headers)
+        if status == 429:
+            break
+    service.refused = 0
+    async with trio.open_nursery() as nursery:
+        for urgency in (Urgency.PERSON, Urgency.PERSON, Urgency.PREFETCH, Urgency.BACKGROUND):
+            nursery.start_soon(worker, urgency)
+    assert service.refused == 0
+    assert trio.current_time() < 60 * 16  # 48 requests at 10 a minute, with room for a person
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(2, 12),
+    st.sampled_from(["rolling", "fixed"]),
+    st.lists(st.tuples(st.floats(0, 30), st.sampled_from(Urgency), st.floats(0, 3)), min_size=5, max_size=25),
+)
+def test_a_service_that_counts_aloud_never_has_to_refuse(
+    limit: int, mode: Literal["rolling", "fixed"], requests: list[tuple[float, Urgency, float]]
+) -> None:
+    async def run() -> int:
+        service, limits = Service(limit, mode, frozenset({"remaining", "reset"})), limiter()
+        turn = await limits.turn(Urgency.PERSON, "list")
+        turn.answered(*service.answer())
+
+        async def one(urgency: Urgency, latency_s: float) -> None:
+            turn = await limits.turn(urgency, "list")
+            await trio.sleep(latency_s / 2)
+            answer = service.answer()
+            await trio.sleep(latency_s / 2)
+            turn.answered(*answer)
+
+        async with trio.open_nursery() as nursery:
+            for pause_s, urgency, latency_s in requests:
+                await trio.sleep(pause_s)
+                nursery.start_soon(one, urgency, latency_s)
+        return service.refused
+
+    assert trio.run(run, clock=MockClock(autojump_threshold=0)) == 0
+
+
+async def test_what_is_known_survives_a_restart(autojump_clock: MockClock) -> None:
+    before = limiter()
+    await spend(before, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "20"})
+    await trio.sleep(5)
+    after = limiter()
+    after.restore(json.loads(json.dumps(before.export())))
+    assert await spend(after) == 21
+
+
+async def test_a_429_survives_a_restart(autojump_clock: MockClock) -> None:
+    before = limiter()
+    await spend(before, {"retry-after": "50"}, status=429)
+    after = limiter()
+    after.restore(json.loads(json.dumps(before.export())))
+    assert await spend(after) == 51
+
+
+async def test_the_operators_minute_survives_a_restart(autojump_clock: MockClock) -> None:
+    before = limiter(requests_per_minute=2)
+    await spend(before)
+    await before.turn(Urgency.PERSON, "list")  # still on its way when the process ended
+    after = limiter(requests_per_minute=2)
+    after.restore(json.loads(json.dumps(before.export())))
+    assert await spend(after) == 60
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["format", "throttled_until", "feeling", "paced", "remaining", "ends", "most", "done"]
+        ),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.lists(st.floats() | st.none() | st.integers()),
+    ).map(lambda state: state | {"format": 1})
+)
+@settings(deadline=None)
+def test_nonsense_in_a_snapshot_does_not_stop_the_account(state: dict[str, object]) -> None:
+    async def run() -> None:
+        limits = limiter(requests_per_minute=1)
+        limits.restore(state)
+        with trio.fail_after(2 * 86400 + 200):
+            await spend(limits)
+            await spend(limits)
+        json.dumps(limits.export())
+
+    trio.run(run, clock=MockClock(autojump_threshold=0))
