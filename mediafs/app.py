@@ -30,6 +30,9 @@ from .vendors.protocol import Vendor
 LIMITS = "limiter"
 """Where the catalogue keeps what was learnt of the service's rate limit."""
 
+KEEP_LIMITS_S = 5.0
+"""How often it is kept: within a window of a minute, a crash forgets a few requests at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class App:
@@ -131,10 +134,22 @@ async def running(
                 wall_clock=time.time,
                 room=lambda: shutil.disk_usage(folder).free,
             )
-            try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_keep_limits, source, opened)
                 yield App(account, source, opened, listings, bytes_, tree)
-            finally:
-                opened.database.remember(LIMITS, source.export_limits())
+                nursery.cancel_scope.cancel()
+
+
+async def _keep_limits(source: RemoteAccount, opened: Catalogue) -> None:
+    """What is known of the service's rate outlives a crash: a new daemon must not spend it twice."""
+    kept = None
+    try:
+        while True:
+            await trio.sleep(KEEP_LIMITS_S)
+            if (limits := source.export_limits()) != kept:
+                opened.database.remember(LIMITS, kept := limits)
+    finally:
+        opened.database.remember(LIMITS, source.export_limits())
 
 
 def _sync_options(account: AccountConfig, filters: str) -> SyncOptions:

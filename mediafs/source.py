@@ -69,7 +69,7 @@ class Source(Protocol):
         ...
 
     def wait_s(self, urgency: Urgency) -> float:
-        """How long a request would have to wait for the service's rate limit; 0: not at all."""
+        """How long the requests in line must still wait for the rate limit; 0 when none is in line."""
         ...
 
     def is_media_id(self, text: str) -> bool:

@@ -83,8 +83,8 @@ class Daemon:
     mountpoint: str
     pid: int
 
-    def ask(self, verb: str, **arguments: object) -> dict[str, object]:
-        return call(self.socket, verb, **arguments)
+    def ask(self, verb: str, **arguments: str) -> dict[str, object]:
+        return call(self.socket, verb, timeout_s=None, **arguments)
 
 
 def daemons() -> list[Daemon]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -51,11 +51,8 @@ def demo(given: argparse.Namespace) -> Exit:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if made:
-            # Only the empty folder that we made: rmdir takes nothing else.
-            try:
-                mountpoint.rmdir()
-            except OSError:
-                pass
+            with suppress(OSError):
+                mountpoint.rmdir()  # only the empty folder that we made: it takes nothing else
 
 
 def _mounted(facts: dict[str, Any], folder: Path, mountpoint: Path, ended: _Ended) -> Exit:
@@ -81,10 +78,8 @@ def _mounted(facts: dict[str, Any], folder: Path, mountpoint: Path, ended: _Ende
             started.process.wait(20)
         except subprocess.TimeoutExpired:
             started.process.kill()
-        try:
-            unmount(mountpoint, lazy=True)
-        except UnmountFailed:
-            pass  # gone already, as it should be
+        with suppress(UnmountFailed):
+            unmount(mountpoint, lazy=True)  # gone already, as it should be
     say("the demo is over; nothing is mounted any more")
     return Exit.DONE
 

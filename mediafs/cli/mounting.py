@@ -92,7 +92,7 @@ def _mount_options(given: argparse.Namespace, account: AccountConfig, words: str
 
 
 def _own_words(text: str) -> tuple[str, dict[str, str]]:
-    """Those of `-o` that are ours alone, for fstab, which has no other place: config=, cache_dir=, delete=."""
+    """Those of `-o` that are ours alone: fstab has no other place for config=, cache_dir=, delete=."""
     others, ours = [], {}
     for word in filter(None, text.split(",")):
         name, _, value = word.partition("=")

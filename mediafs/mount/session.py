@@ -85,7 +85,7 @@ async def serve(
         # fails with ENOTCONN instead of keeping the unmount waiting; it unmounts lazily, so open
         # files do not keep the mount either.
         pyfuse3.close(unmount=True)
-        if not detach(mountpoint):
+        if not detach(mountpoint, options.account):
             log.error("%s could not be unmounted: fusermount3 -uz %s", mountpoint, mountpoint)
         else:
             log.info("%s is unmounted", mountpoint)

@@ -117,17 +117,17 @@ def unmount(
         sleep(_POLL_S)
 
 
-def detach(mountpoint: str) -> bool:
-    """Lazily unmounts whatever of ours is left at this resolved path; True: nothing is left of it."""
-    mount = mount_at(mountpoint)
-    if mount is None or mount.account is None:
-        return True
-    said = _unmount_command(mountpoint, lazy=True)
-    left = mount_at(mountpoint)
-    if left is None or left.connection != mount.connection:
-        return True
-    log.info("%s is still mounted: %s", mountpoint, said)
-    return False
+def detach(mountpoint: str, account: AccountName) -> bool:
+    """Takes away what this process left at this resolved path, after it closed; True: nothing is left.
+
+    Only a dead mount: another process may have mounted there since.
+    """
+    try:
+        clean_stale(mountpoint, account)
+    except UnmountFailed as error:
+        log.info("%s", error)
+        return False
+    return True
 
 
 def _count(mountpoint: str, mountinfo: Path) -> int:

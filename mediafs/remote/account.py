@@ -36,7 +36,7 @@ from ..vendors.protocol import Call, Reply, Vendor
 from .credentials import CredentialState
 from .exchange import Exchanges
 from .limits import Limiter, LimiterStatistics
-from .retry import RetryOptions
+from .retry import RetryOptions, http_date_s
 from .transport import Incoming, Transport, TransportOptions
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", re.ASCII | re.IGNORECASE)
@@ -67,6 +67,16 @@ class Problem:
     message: str
     at_wall_s: float
     """Unix time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What one answer of the service tells about it."""
+
+    total: int | None
+    """Media that the account can see."""
+    server_time: float | None
+    """The service's clock, Unix time, to the second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +193,19 @@ class RemoteAccount:
 
     def wait_s(self, urgency: Urgency) -> float:
         """See `Source.wait_s`."""
-        return self._limiter.wait_s(urgency)
+        return self._limiter.wait_s(urgency) if self._limiter.statistics().waiting else 0.0
+
+    async def reach(self) -> Reach:
+        """Asks for one media, to see whether the service answers and takes the credentials.
+
+        Raises what `page` raises.
+        """
+        question = Question(limit=1)
+        call = self._vendor.list_page(question)
+        with self._noted(call):
+            reply = await self._fetch(call, question.scope, Urgency.PERSON)
+            page = self._vendor.parse_page(question, reply)
+        return Reach(total=page.total, server_time=http_date_s(reply.headers.get("date", "")))
 
     def is_media_id(self, text: str) -> bool:
         return self._vendor.is_media_id(text)

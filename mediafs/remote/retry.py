@@ -110,7 +110,7 @@ def retry_after_s(headers: Mapping[str, str], now_wall_s: float) -> float | None
         return None
     if _SECONDS.fullmatch(text):
         return _bounded(float(text), whole="." not in text)
-    moment = _http_date(text) or _iso_date(text)
+    moment = http_date_s(text) or _iso_date(text)
     return None if moment is None else _bounded(moment - _service_now(headers, now_wall_s), whole=True)
 
 
@@ -131,10 +131,10 @@ def _bounded(seconds: float, *, whole: bool) -> float:
 
 def _service_now(headers: Mapping[str, str], now_wall_s: float) -> float:
     """The service's own clock, where it tells: a moment it names is a moment of that clock."""
-    return _http_date(headers.get("date", "")) or now_wall_s
+    return http_date_s(headers.get("date", "")) or now_wall_s
 
 
-def _http_date(text: str) -> float | None:
+def http_date_s(text: str) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

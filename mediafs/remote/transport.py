@@ -208,8 +208,12 @@ class Incoming:
         with trio.move_on_after(_CLOSE_S, shield=True):
             with suppress(httpx.HTTPError):
                 await self._response.aclose()
-            if self._bytes is not None and hasattr(self._bytes, "aclose"):
-                await self._bytes.aclose()
+            if self._bytes is not None:
+                # The library nests generators, and closing the outer one drops the inner ones unfinished,
+                # of which trio complains. Going on over a closed connection ends all of them.
+                with suppress(httpx.HTTPError, httpx.StreamError):
+                    async for _ in self._bytes:
+                        pass
 
 
 class _Chunks:

@@ -358,8 +358,13 @@ class Crawlers:
     async def _page(self, question: Question, urgency: UrgencyNow) -> Page:
         """Asks for one page, checks what it proves, and takes its records in."""
         clock = self._catalogue.database.tick()
-        page = await self._source.page(question, urgency=urgency())
         scope = question.scope
+        try:
+            page = await self._source.page(question, urgency=urgency())
+        except NotFound:
+            if isinstance(scope, Everything):
+                raise
+            page = Page(media=(), total=0, next=None)  # the service's words for: no such conversation
         if isinstance(scope, User) and any(m.owner is None or m.owner.id != scope.id for m in page.media):
             why = (
                 f"asked for user {scope.id}, the service listed others' media: its user filter has another"
@@ -404,6 +409,8 @@ class Crawlers:
         return kept is not None and 0 <= self._now() - kept["at"] < self._options.whole_for_s
 
     def _remember_proof(self, kind: str) -> None:
+        if not self._catalogue.views.totals()[0]:
+            return  # an account that shows nothing proves nothing: nothing is what was expected
         self._catalogue.database.remember(f"filter:{kind}:{self._options.filter_names}", {"at": self._now()})
 
     # --- crawls that go on ---------------------------------------------------------------------------

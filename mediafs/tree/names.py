@@ -55,8 +55,9 @@ _MIME_EXTENSION: Final = {
 
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}$")
 
-# Zero-width and direction-changing characters: they make one name look like another.
-_INVISIBLE: Final = frozenset("\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\u061c\ufeff") | {
+# Direction-changing and zero-width characters make one name look like another. Not the joiners
+# U+200C and U+200D: Persian words and many emoji are spelt with them.
+_INVISIBLE: Final = frozenset("\u200b\u200e\u200f\u2060\u2061\u2062\u2063\u2064\u061c\ufeff") | {
     chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
 
@@ -98,6 +99,12 @@ def legal_id(id_: str) -> str:
     if len(encoded) > NAME_MAX - 2:
         encoded = f"{encoded[:180]}~{_hash(id_)[:32]}"
     return encoded
+
+
+def mime_of(filename: str) -> str | None:
+    """The MIME type that a file name's extension stands for, by the table that extensions come from."""
+    ending = "." + filename.rsplit(".", 1)[-1].lower()
+    return next((mime for mime, extension in _MIME_EXTENSION.items() if extension == ending), None)
 
 
 def id_in_folder_name(name: str) -> UserId | None:

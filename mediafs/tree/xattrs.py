@@ -13,6 +13,7 @@ from typing import Final
 from ..catalogue import ListingState
 from ..errors import Forbidden, MediafsError, NoAttribute, ReadOnly, Unsupported
 from ..model import AccountName, Media
+from .names import mime_of
 
 OWN: Final = "user.mediafs."
 
@@ -56,7 +57,7 @@ def file_values(
         "created": lambda: created.isoformat(timespec="auto").replace("+00:00", "Z"),
         "status": lambda: media.status,
         "media_type": lambda: media.media_type or None,
-        "mime_type": lambda: media.mime_type,
+        "mime_type": lambda: media.mime_type or mime_of(media.filename),
         "source_type": lambda: media.source_type,
         "etag": lambda: media.etag,
         "duration": lambda: _number(media.duration_s),

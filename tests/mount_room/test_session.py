@@ -189,8 +189,7 @@ def test_mounting_on_a_live_mount_is_refused(mounted: Mounted, mounter: Mounter)
 def test_slow_reads_by_the_hundred_do_not_hold_up_a_lookup(mounted: Mounted) -> None:
     with ThreadPoolExecutor(200) as pool:
         reads = [
-            pool.submit(lambda number=number: errno_of((mounted.place / f"stall-{number}").read_bytes))
-            for number in range(200)
+            pool.submit(errno_of, (mounted.place / f"stall-{number}").read_bytes) for number in range(200)
         ]
         while mounted.counts().get("open", 0) < 200:
             time.sleep(0.02)

@@ -133,12 +133,13 @@ class Model:
                     self.seen.setdefault(reader, set()).add(wanted.index(got))
                     assert len(self.seen[reader]) == 1, "one reader has shown two contents"
         except MediafsError as error:
-            assert self.errors_expected, f"{error!r} without a cause"
+            if not self.errors_expected:
+                raise
             event(type(error).__name__)
-        assert trio.current_time() - began <= 60
+        assert trio.current_time() - began <= 60.001  # the clock's rounding
 
 
-@settings(max_examples=20000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     size=sizes,
     scripts=st.lists(steps, min_size=1, max_size=3),

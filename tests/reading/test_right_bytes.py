@@ -115,11 +115,11 @@ async def test_a_longer_body_delivers_nothing_of_its_last_block() -> None:
     source = ScriptedSource(BIG, [Fault(extra=b"x")])
     async with reading(source, OPTIONS) as service:
         reader = opened(service, BIG)
-        got = b""
+        last_read = len(BIG) - READ
+        for at in range(0, last_read, READ):
+            assert await reader.read(at, READ) == BIG[at : at + READ]
         with pytest.raises(InvalidReply, match="goes on past"):
-            for at in range(0, len(BIG), READ):
-                got += await reader.read(at, READ)
-        assert got == BIG[: len(got)]
+            await reader.read(last_read, READ)
         await reader.close()
 
 
@@ -228,7 +228,7 @@ async def test_no_read_takes_longer_than_its_total(
         began = trio.current_time()
         with pytest.raises(Late):
             await reader.read(0, len(SMALL))
-        assert trio.current_time() - began <= OPTIONS.total_s
+        assert trio.current_time() - began <= OPTIONS.total_s + 0.001  # the clock's rounding
         assert len(source.asked) <= 4
         source.faults.clear()
         await trio.sleep(OPTIONS.total_s)

@@ -316,10 +316,13 @@ async def test_a_bug_in_a_stream_ends_the_room_with_that_exception() -> None:
 
 
 async def test_an_error_of_the_user_leaves_the_room_as_it_is() -> None:
-    with pytest.raises(LookupError):
+    async def use() -> None:
         async with reading(ScriptedSource(BIG), OPTIONS) as service:
             await opened(service).read(0, READ)
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await use()
 
 
 @pytest.mark.parametrize(("offset", "length"), [(0, 0), (len(BIG), 10), (len(BIG) + 5, 10)])

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.usefixtures("tmp_path")
 
 
 def archive(count: int, hours: float = 1) -> MemorySource:
-    return MemorySource([make_media(n, created=START + timedelta(hours=hours * n)) for n in range(1, count + 1)])
+    return MemorySource(
+        [make_media(n, created=START + timedelta(hours=hours * n)) for n in range(1, count + 1)]
+    )
 
 
 async def test_a_day_costs_its_own_pages(tmp_path: Path) -> None:

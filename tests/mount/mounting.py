@@ -1,0 +1,181 @@
+"""A real mount of a sandbox account, made by the real command, and always taken away again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+"""For any one command of a test: far above what it takes, below the suite's own limit."""
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """What every process of a test runs in: our code, and folders of its own instead of the user's."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY),
+        "HOME": str(folder / "home"),
+        "XDG_RUNTIME_DIR": str(folder / "run"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "TZ": "UTC",
+        **more,
+    }
+
+
+@dataclass
+class Mount:
+    """One account, mounted. `root` is the mount point."""
+
+    root: Path
+    folder: Path
+    account: str
+    env: dict[str, str]
+    config: Path
+    pids: list[int] = field(default_factory=list)
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache" / "mediafs"
+
+    @property
+    def log(self) -> str:
+        path = self.cache / f"{self.account}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def mediafs(self, *arguments: str, timeout: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mediafs", *arguments],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def mount(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = self.mediafs("mount", self.account, str(self.root), *arguments)
+        if done.returncode == 0:
+            self.pids.append(self.status()["pid"])
+        return done
+
+    def umount(self) -> subprocess.CompletedProcess[str]:
+        return self.mediafs("umount", str(self.root))
+
+    def status(self) -> dict[str, Any]:
+        done = self.mediafs("status", "--json", str(self.root))
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def kill(self) -> None:
+        """`kill -9` of the daemon, as a crash would."""
+        os.kill(self.pids[-1], signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{self.pids[-1]}").exists())
+
+    def run(self, *command: str, timeout: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
+        """A command as a user types it, with the mount point as its folder."""
+        return subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=timeout,
+            check=False,
+        )
+
+    def files(self, under: str) -> dict[str, os.stat_result]:
+        """Path, relative to the mount -> stat, of every file below a folder."""
+        found = {}
+        for folder, _, names in os.walk(self.root / under, onerror=_raise):
+            for name in names:
+                path = Path(folder, name)
+                found[str(path.relative_to(self.root))] = path.lstat()
+        return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def wait_until(condition: Any, timeout: float = 15.0) -> None:
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@contextmanager
+def prepared(
+    url: str,
+    *,
+    token: str | None = "sandbox-admin-token",
+    lines: Sequence[str] = (),
+    user: str | None = "all",
+) -> Iterator[Mount]:
+    """Folders and a configuration; nothing is mounted yet. Takes everything away at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="mfs-"))
+    for name in ("home", "run", "config/mediafs", "cache", "mnt"):
+        (folder / name).mkdir(mode=0o700, parents=True)
+    config = folder / "config/mediafs/config.toml"
+    text = ["[accounts.clinic]", 'vendor = "apizee"', f'base_url = "{url}"']
+    text += [f'token = "{token}"'] if token else []
+    text += [f'user = "{user}"'] if user else []
+    config.write_text("\n".join([*text, *lines]) + "\n")
+    config.chmod(0o600)
+    mount = Mount(folder / "mnt", folder, "clinic", environment(folder), config)
+    try:
+        yield mount
+    finally:
+        _clean(mount)
+
+
+def _clean(mount: Mount) -> None:
+    for _ in range(3):
+        if str(mount.root) not in Path("/proc/self/mountinfo").read_text():
+            break
+        subprocess.run(["fusermount3", "-uz", str(mount.root)], check=False, capture_output=True, timeout=20)
+    for pid in mount.pids:
+        try:
+            wait_until(lambda pid=pid: not _alive(pid), 10)
+        except AssertionError:
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(mount.folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+@contextmanager
+def mounted(url: str, *arguments: str, **options: Any) -> Iterator[Mount]:
+    """`prepared`, and mounted. A daemon that logged an error or a bug fails the test."""
+    with prepared(url, **options) as mount:
+        done = mount.mount(*arguments)
+        assert done.returncode == 0, done.stderr + mount.log
+        yield mount
+        log = mount.log
+    assert "Traceback" not in log, log
+    assert " ERROR " not in log, log
+
+
+def requests(box: Any, path: str = "") -> list[Mapping[str, Any]]:
+    """What the service was asked since the last reset."""
+    return [r for r in box.requests() if path in r["path"]]
