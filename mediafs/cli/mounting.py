@@ -50,15 +50,18 @@ def mount(given: argparse.Namespace) -> Exit:
     try:
         trio.run(run, job, readiness)
     except MediafsError as error:
-        if not readiness.tell(exit_for(error), _words(error)):
-            complain(error)
-        return exit_for(error)
+        return _failed(error, readiness)
     except BaseExceptionGroup as group:
-        found = _only(group)
-        if not readiness.tell(exit_for(found), _words(found)):
-            complain(found)
-        return exit_for(found)
-    return Exit.DONE
+        return _failed(_only(group), readiness)
+    untold = readiness.tell(Exit.FAILED, f"{options.mountpoint} was unmounted before it served")
+    return Exit.FAILED if untold else Exit.DONE
+
+
+def _failed(error: MediafsError, readiness: Readiness) -> Exit:
+    """Told to the command that waits for the start, or else to whoever reads standard error."""
+    if not readiness.tell(exit_for(error), _words(error)):
+        complain(error)
+    return exit_for(error)
 
 
 def _in_background(

@@ -40,7 +40,8 @@ from ..tree.values import Absent, Attributes
 from .entries import Dress, absent_entry, statvfs_of
 from .errnos import FailureLog
 from .guard import Deadlines, Running, Wait, guarded
-from .protocol import Directory, OpenFile, Tree
+from .handles import Listing, Opened
+from .protocol import Tree
 
 log = logging.getLogger(__name__)
 
@@ -82,9 +83,9 @@ class MountedTree(pyfuse3.Operations):
         self._dress = dress
         self._refusal = errno.EROFS if read_only else errno.EPERM
         self._handles = itertools.count(1)
-        self._files: dict[FileHandleT, tuple[Inode, OpenFile]] = {}
-        self._directories: dict[FileHandleT, _Listing] = {}
-        self._open: dict[Inode, list[OpenFile]] = {}
+        self._files: dict[FileHandleT, Opened] = {}
+        self._directories: dict[FileHandleT, Listing] = {}
+        self._open: dict[Inode, list[Opened]] = {}
 
     # The kernel's own: neither may raise, nobody waits for an answer.
 
@@ -148,8 +149,8 @@ class MountedTree(pyfuse3.Operations):
     def _attributes(self, inode: Inode) -> Attributes:
         # pyfuse3 does not say which handle fstat came by: the latest opened has the newest truth,
         # and it answers for a file whose names are gone too.
-        files = self._open.get(inode)
-        return files[-1].attributes() if files else self._tree.attributes(inode)
+        opened = self._open.get(inode)
+        return opened[-1].attributes() if opened else self._tree.attributes(inode)
 
     # Directories.
 
@@ -157,7 +158,7 @@ class MountedTree(pyfuse3.Operations):
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
         directory = await self._tree.open_directory(Inode(inode))
         handle = FileHandleT(next(self._handles))
-        self._directories[handle] = _Listing(directory, Inode(inode))
+        self._directories[handle] = Listing(directory, Inode(inode))
         return handle
 
     @guarded(Wait.LIST)
@@ -203,23 +204,28 @@ class MountedTree(pyfuse3.Operations):
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & _WRITES:
             raise ReadOnly("content cannot be written")
         file = await self._tree.open(Inode(inode))
+        try:
+            opened = Opened(file)
+        except BaseException:
+            with trio.move_on_after(_CLOSE_S, shield=True):
+                await file.close()
+            raise
         handle = FileHandleT(next(self._handles))
-        self._files[handle] = (Inode(inode), file)
-        self._open.setdefault(Inode(inode), []).append(file)
+        self._files[handle] = opened
+        self._open.setdefault(opened.inode, []).append(opened)
         return FileInfo(fh=handle, keep_cache=file.keep_cache, direct_io=False)
 
     @guarded(Wait.READ)
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
-        held = self._files.get(fh)
-        if held is None:
+        opened = self._files.get(fh)
+        if opened is None:
             raise FUSEError(errno.EBADF)
-        _, file = held
         # The kernel takes a short answer for the end of the file and shortens the file by it, or
         # fills with zeros: so an answer is short at the true end only.
-        end = min(off + size, file.attributes().size)
+        end = min(off + size, opened.size())
         parts: list[bytes] = []
         while off < end:
-            data = await file.read(off, end - off)
+            data = await opened.file.read(off, end - off)
             if not data:
                 raise InvalidReply(f"content ended at byte {off}, before its stated size")
             if len(data) > end - off:
@@ -235,15 +241,14 @@ class MountedTree(pyfuse3.Operations):
         await self._close(fh)
 
     async def _close(self, fh: FileHandleT) -> None:
-        held = self._files.pop(fh, None)
-        if held is None:
+        opened = self._files.pop(fh, None)
+        if opened is None:
             return
-        inode, file = held
-        files = self._open[inode]
-        files.remove(file)
-        if not files:
-            del self._open[inode]
-        await file.close()
+        others = self._open[opened.inode]
+        others.remove(opened)
+        if not others:
+            del self._open[opened.inode]
+        await opened.file.close()
 
     @guarded(Wait.QUICK)
     async def flush(self, fh: FileHandleT) -> None:
@@ -355,21 +360,6 @@ class MountedTree(pyfuse3.Operations):
         for listing in self._directories.values():
             listing.directory.close()
         self._directories.clear()
-
-
-class _Listing:
-    """An opened directory, and whether it was read before."""
-
-    def __init__(self, directory: Directory, inode: Inode) -> None:
-        self.directory = directory
-        self.inode = inode
-        self._read = False
-
-    def begin(self) -> None:
-        """A read at offset 0: the first is of the snapshot that opendir took, others want a new one."""
-        if self._read:
-            self.directory.rewind()
-        self._read = True
 
 
 def _content_is_read_only() -> NoReturn:

@@ -1,6 +1,6 @@
 """Brings the catalogue up to date from a source: complete or failed."""
 
-from .crawlers import SyncOptions
 from .listings import Listings, syncing
+from .options import SyncOptions
 
 __all__ = ["Listings", "SyncOptions", "syncing"]

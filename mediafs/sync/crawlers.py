@@ -7,12 +7,10 @@ what it no longer shows as gone, only when all of it has been read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
-from datetime import time as time_of_day
+from datetime import UTC, date, datetime, timedelta
 
 from ..catalogue import RECENT_COUNT, Catalogue, CrawlState
-from ..errors import FilterRefused, Incomplete, InvalidReply, NotFound
+from ..errors import Incomplete, InvalidReply, NotFound
 from ..model import (
     Change,
     Conversation,
@@ -24,44 +22,12 @@ from ..model import (
     Question,
     Recent,
     Scope,
-    Urgency,
     User,
-    UserId,
 )
 from ..source import Source
 from .crawl import MAX_DISTURBANCES, OutOfOrder, Position, advance
-
-UrgencyNow = Callable[[], Urgency]
-"""How urgent a crawl is at this moment: who waits for it comes and goes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncOptions:
-    zone: tzinfo
-    """The account's time zone: where a day begins."""
-    since: date | None = None
-    """Where by-date begins; None: with the oldest media."""
-    conversations: Callable[[], Sequence[str]] = tuple
-    """The conversations that the configuration names, as of now."""
-    fresh_for_s: float = 60
-    """A listing younger than this is shown as it is."""
-    list_deadline_s: float = 20
-    """How long a person waits for a listing; file managers give up on a folder at about 25 s."""
-    whole_for_s: float = 86400
-    """For how long a cheap sign of no change, or a proven filter, is believed."""
-    filter_names: str = ""
-    """What the filters are called: a proof holds for these names only."""
-    small_account: int = 200
-    """An account of so many media is listed whole at the first look: two pages."""
-
-    def today(self, now: float) -> date:
-        return datetime.fromtimestamp(now, self.zone).date()
-
-    def start_of(self, day: date) -> datetime:
-        return datetime.combine(day, time_of_day(), self.zone).astimezone(UTC)
-
-    def day_of(self, moment: datetime) -> date:
-        return moment.astimezone(self.zone).date()
+from .options import SyncOptions
+from .proofs import Proofs, UrgencyNow
 
 
 class Crawlers:
@@ -71,16 +37,17 @@ class Crawlers:
         self,
         source: Source,
         catalogue: Catalogue,
+        proofs: Proofs,
         options: SyncOptions,
         emit: Callable[[Sequence[Change]], None],
         wall_clock: Callable[[], float],
     ) -> None:
         self._source = source
         self._catalogue = catalogue
+        self._proofs = proofs
         self._options = options
         self._emit = emit
         self._now = wall_clock
-        self._refused: dict[str, tuple[float, str]] = {}
 
     async def list(self, scope: Scope, urgency: UrgencyNow) -> None:
         """Reads `scope` whole. `Everything` is the first look: where the archive begins."""
@@ -101,11 +68,6 @@ class Crawlers:
         if not isinstance(scope, Conversation | User):
             raise ValueError(f"there is nothing to peek into: {scope}")
         await self._filtered(scope, urgency, pages=1)
-
-    def refusal(self, kind: str) -> str | None:
-        """Why a filter is refused; None: nothing speaks against it."""
-        refused = self._refused.get(kind)
-        return refused[1] if refused else None
 
     # --- by date -----------------------------------------------------------------------------------
 
@@ -234,9 +196,9 @@ class Crawlers:
         self, scope: Conversation | User, urgency: UrgencyNow, pages: int | None = None
     ) -> None:
         if isinstance(scope, Conversation):
-            await self._prove("conversation", scope, urgency)
+            await self._proofs.prove("conversation", scope, urgency)
         else:
-            self._raise_refusal("user")
+            self._proofs.raise_refusal("user")
         state = self._begun(scope)
         kept = datetime.fromtimestamp(state.since, UTC) if state.since is not None else None
         position: Position | None = Position(since=kept)
@@ -365,53 +327,12 @@ class Crawlers:
             if isinstance(scope, Everything):
                 raise
             page = Page(media=(), total=0, next=None)  # the service's words for: no such conversation
-        if isinstance(scope, User) and any(m.owner is None or m.owner.id != scope.id for m in page.media):
-            why = (
-                f"asked for user {scope.id}, the service listed others' media: its user filter has another"
-                " name; set filters = { user = ... } in the account's configuration"
-            )
-            self._refused["user"] = (self._now(), why)
-            raise FilterRefused(why)
+        if isinstance(scope, User):
+            self._proofs.check_owners(scope, page)
         if isinstance(scope, Everything) and self._source.traits.narrowed_by_user:
-            await self._trust_user_filter(page, urgency)
+            await self._proofs.trust_user_filter(page, urgency)
         self._emit(self._catalogue.contents.put(page.media, clock, scope))
         return page
-
-    async def _trust_user_filter(self, page: Page, urgency: UrgencyNow) -> None:
-        # Several owners on one page prove that the filter on all users is heeded: without it the
-        # service lists the token's own user. It costs nothing; the probe is for all other cases.
-        if len({media.owner.id for media in page.media if media.owner}) > 1:
-            if not self._proven("user"):
-                self._remember_proof("user")
-            return
-        await self._prove("user", User(UserId("")), urgency)
-
-    async def _prove(self, kind: str, scope: Conversation | User, urgency: UrgencyNow) -> None:
-        """A filter that is ignored would fill a directory with everything: refuse it instead."""
-        if self._proven(kind):
-            return
-        self._raise_refusal(kind)
-        try:
-            await self._source.prove_filter(scope, urgency=urgency())
-        except FilterRefused as error:
-            self._refused[kind] = (self._now(), str(error))
-            raise
-        self._refused.pop(kind, None)
-        self._remember_proof(kind)
-
-    def _raise_refusal(self, kind: str) -> None:
-        refused = self._refused.get(kind)
-        if refused is not None and self._now() - refused[0] < self._options.fresh_for_s:
-            raise FilterRefused(refused[1])
-
-    def _proven(self, kind: str) -> bool:
-        kept = self._catalogue.database.remembered(f"filter:{kind}:{self._options.filter_names}")
-        return kept is not None and 0 <= self._now() - kept["at"] < self._options.whole_for_s
-
-    def _remember_proof(self, kind: str) -> None:
-        if not self._catalogue.views.totals()[0]:
-            return  # an account that shows nothing proves nothing: nothing is what was expected
-        self._catalogue.database.remember(f"filter:{kind}:{self._options.filter_names}", {"at": self._now()})
 
     # --- crawls that go on ---------------------------------------------------------------------------
 

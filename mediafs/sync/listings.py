@@ -21,8 +21,10 @@ from ..catalogue import Catalogue, ListingState
 from ..errors import Denied, InvalidReply, Late, MediafsError, Unavailable
 from ..model import Change, Conversation, Days, Everything, Scope, Urgency, User
 from ..source import Source
-from .crawlers import Crawlers, SyncOptions
+from .crawlers import Crawlers
 from .freshness import STALE_FACTOR, Answer, answer_for
+from .options import SyncOptions
+from .proofs import Proofs
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,8 @@ class Listings:
         self._catalogue = catalogue
         self._options = options
         self._now = wall_clock
-        self._crawlers = Crawlers(source, catalogue, options, emit, wall_clock)
+        self._proofs = Proofs(source, catalogue, options, wall_clock)
+        self._crawlers = Crawlers(source, catalogue, self._proofs, options, emit, wall_clock)
         self._flights: dict[tuple[Scope, bool], _Flight] = {}
         self._stale_days: set[date] = set()
         self._refreshing_days = False
@@ -113,7 +116,7 @@ class Listings:
 
     def refusal(self, kind: str) -> str | None:
         """Why a filtered view ("conversation", "user") is refused; None: it is not."""
-        return self._crawlers.refusal(kind)
+        return self._proofs.refusal(kind)
 
     async def refresh(self, scope: Scope) -> None:
         """Lists again, whatever the age. Raises why that failed."""
@@ -128,7 +131,7 @@ class Listings:
     def state(self, scope: Scope) -> ListingState:
         """When `scope` was last listed whole, and its last failure; also derived from by-date."""
         state = self._catalogue.coverage.state(scope)
-        if isinstance(scope, User) and self._crawlers.refusal("user") is None:
+        if isinstance(scope, User) and self._proofs.refusal("user") is None:
             # Records name their owner, so all days together hold all media of every user.
             whole = self.whole_since()
             if whole is not None and (state.listed is None or whole > state.listed):

@@ -1,7 +1,8 @@
 """What the mount looks like."""
 
 from .names import Names, file_name, folder_name
-from .tree import Tree, TreeOptions
+from .options import TreeOptions
+from .tree import Tree
 from .values import ROOT, Absent, Attributes, Entry, Kind, Space
 
 __all__ = [

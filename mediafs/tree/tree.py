@@ -7,10 +7,9 @@ of `Listings` first. Attributes and extended attributes never cost a request.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
-from typing import Final, NoReturn
+from collections.abc import Callable
+from datetime import date
+from typing import NoReturn
 from urllib.parse import unquote
 
 from cachetools import LRUCache
@@ -18,7 +17,6 @@ from cachetools import LRUCache
 from ..catalogue import Catalogue, ListingState, Stat
 from ..errors import NoAttribute, NotFound
 from ..model import (
-    AccountName,
     Conversation,
     ConversationId,
     Inode,
@@ -31,8 +29,8 @@ from ..model import (
 )
 from ..reading import Reading
 from . import xattrs
-from .days import Calendar
 from .directory import Directory
+from .folders import Folders
 from .names import id_in_folder_name, legal_id
 from .nodes import (
     BY_CONVERSATION,
@@ -48,34 +46,13 @@ from .nodes import (
     Year,
     day_folder,
     loaded,
-    stored,
 )
 from .opened import OpenFile
+from .options import TreeOptions
 from .probes import is_probe
 from .seams import Ids, Listings
+from .shapes import TIMEOUT_S, Shapes
 from .values import ROOT, Absent, Attributes, Entry, Kind, Space
-
-TIMEOUT_S: Final = 300.0
-"""Names and attributes are invalidated when they change, so the kernel may keep them for long."""
-
-FOLDER_TIMEOUT_S: Final = 10.0
-"""Attributes of directories: their time of change is not worth an invalidation."""
-
-UNKNOWN_SIZE: Final = 1 << 30
-"""Shown for a media of unknown size until it is opened: high, since readers stop at an end that is
-too near without a word, and never 0, which is an empty file to most of them (measured)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeOptions:
-    account: AccountName
-    vendor: str
-    zone: tzinfo
-    since: date | None = None
-    """Where by-date begins; None: with the oldest media."""
-    fresh_for_s: float = 60
-    deletable: bool = False
-    """Whether unlink could ever succeed; where not, file managers shall offer no Delete."""
 
 
 class Tree:
@@ -103,6 +80,8 @@ class Tree:
             self._views.append(BY_CONVERSATION)
         if traits.users:
             self._views.append(BY_USER)
+        self._shapes = Shapes(catalogue, options, wall_clock)
+        self._folders = Folders(catalogue, listings, self._shapes, self._views, options, wall_clock)
         self._shown_content: LRUCache[Inode, str] = LRUCache(100_000)
         """The content that the kernel may hold pages of, from the last time a media was opened."""
 
@@ -129,7 +108,7 @@ class Tree:
                 return await self._in_folder(node, name)
             case _:
                 found = None
-        return self._folder_attributes(found) if found else Absent(self._options.fresh_for_s)
+        return self._shapes.folder(found) if found else Absent(self._options.fresh_for_s)
 
     def _in_root(self, name: str) -> Node | None:
         if name == RECENT:
@@ -141,7 +120,7 @@ class Tree:
             return None
         number = int(name)
         # The range is wide open until the oldest media is known: looking a day up costs nothing.
-        calendar = self._calendar()
+        calendar = self._folders.calendar()
         try:
             match node:
                 case Year(year):
@@ -161,7 +140,7 @@ class Tree:
             return Absent(TIMEOUT_S)
         scope = Conversation(id_)
         if id_ in self._listings.conversation_ids() or await self._listings.exists(scope):
-            return self._folder_attributes(Folder(scope))
+            return self._shapes.folder(Folder(scope))
         return Absent(self._options.fresh_for_s)
 
     async def _in_users(self, name: str) -> Attributes | Absent:
@@ -174,9 +153,9 @@ class Tree:
             return Absent(self._options.fresh_for_s)
         folder = views.person_folder(id_)
         if folder == name:
-            return self._folder_attributes(Folder(User(id_)))
+            return self._shapes.folder(Folder(User(id_)))
         # A second name for one directory inode would confuse `pwd`.
-        return self._link_attributes(Link(id_)) if bare and folder else Absent(self._options.fresh_for_s)
+        return self._shapes.link(Link(id_)) if bare and folder else Absent(self._options.fresh_for_s)
 
     async def _in_folder(self, node: Folder, name: str) -> Attributes | Absent:
         views = self._catalogue.views
@@ -187,16 +166,16 @@ class Tree:
             if age is None or not 0 <= age < 10 * self._options.fresh_for_s:
                 await self._listings.ensure(node.scope)
                 found = views.find(node.scope, name)
-        return self._file_attributes(found) if found else Absent(self._options.fresh_for_s)
+        return self._shapes.file(found) if found else Absent(self._options.fresh_for_s)
 
     # --- attributes --------------------------------------------------------------------------------
 
     def attributes(self, inode: Inode) -> Attributes:
         """Raises NotFound."""
         if (stat := self._catalogue.views.stat(inode)) is not None:
-            return self._file_attributes(stat)
+            return self._shapes.file(stat)
         node = self._node(inode)
-        return self._link_attributes(node) if isinstance(node, Link) else self._folder_attributes(node)
+        return self._shapes.link(node) if isinstance(node, Link) else self._shapes.folder(node)
 
     def link_target(self, inode: Inode) -> str:
         """Raises NotFound."""
@@ -211,48 +190,6 @@ class Tree:
         """Never the network: what is known, and the room that spooling has."""
         files, used = self._catalogue.views.totals()
         return Space(used=used, free=max(self._room(), 1 << 20), files=files)
-
-    def _file_attributes(self, stat: Stat) -> Attributes:
-        known = stat.size is not None
-        return Attributes(
-            inode=stat.inode,
-            kind=Kind.FILE,
-            size=stat.size if stat.size is not None else UNKNOWN_SIZE,
-            links=stat.links,
-            modified_s=int(stat.created),
-            writable=True,
-            entry_timeout_s=TIMEOUT_S,
-            attr_timeout_s=TIMEOUT_S if known else 0,
-        )
-
-    def _folder_attributes(self, node: Node) -> Attributes:
-        inode, changed = (
-            (ROOT, 0.0) if isinstance(node, Root) else self._catalogue.directories.get(*stored(node))
-        )
-        return Attributes(
-            inode=inode,
-            kind=Kind.DIRECTORY,
-            size=0,
-            links=1,
-            modified_s=int(changed or self._now()),
-            writable=self._options.deletable and not isinstance(node, Root | View),
-            entry_timeout_s=TIMEOUT_S,
-            attr_timeout_s=FOLDER_TIMEOUT_S,
-        )
-
-    def _link_attributes(self, node: Link) -> Attributes:
-        inode, changed = self._catalogue.directories.get(*stored(node))
-        target = self._catalogue.views.person_folder(node.user) or ""
-        return Attributes(
-            inode=inode,
-            kind=Kind.SYMLINK,
-            size=len(target.encode()),
-            links=1,
-            modified_s=int(changed),
-            writable=False,
-            entry_timeout_s=FOLDER_TIMEOUT_S,
-            attr_timeout_s=FOLDER_TIMEOUT_S,
-        )
 
     def _node(self, inode: Inode) -> Node:
         if inode == ROOT:
@@ -279,53 +216,10 @@ class Tree:
                 )
             case View("by-date") if self._options.since is None:
                 await self._listings.oldest_day()
-        return Directory(lambda: list(self._subfolders(node)))
+        return Directory(lambda: list(self._folders.below(node)))
 
     def _entry(self, stat: Stat) -> Entry:
-        return Entry(stat.name, self._file_attributes(stat))
-
-    def _subfolders(self, node: Node) -> Iterator[Entry]:
-        match node:
-            case Root():
-                for view in self._views:
-                    yield Entry(view, self._folder_attributes(View(view)))
-                yield Entry(RECENT, self._folder_attributes(Folder(Recent())))
-            case View("by-date"):
-                for year in self._calendar().years():
-                    yield Entry(f"{year:04}", self._folder_attributes(Year(year)))
-            case Year(year):
-                for month in self._calendar().months(year):
-                    yield Entry(f"{month:02}", self._folder_attributes(Month(year, month)))
-            case Month():
-                for day in self._calendar().days(*node.days):
-                    yield Entry(f"{day.day:02}", self._folder_attributes(day_folder(day)))
-            case View("by-conversation"):
-                for id_ in self._listings.conversation_ids():
-                    folder = Folder(Conversation(ConversationId(id_)))
-                    yield Entry(legal_id(id_), self._folder_attributes(folder))
-            case View():
-                for user, name in self._catalogue.views.people():
-                    yield Entry(name, self._folder_attributes(Folder(User(user))))
-
-    def _calendar(self) -> Calendar:
-        """The range of by-date: from `since` or the oldest known media to today, or the newest known."""
-        today = datetime.fromtimestamp(self._now(), self._options.zone).date()
-        known = self._catalogue.views.day_range()
-        oldest_is_known = self._catalogue.database.remembered("oldest") is not None
-        last = max(today, date.fromordinal(known[1])) if known else today
-        if self._options.since is not None:
-            first = self._options.since
-        elif oldest_is_known:
-            first = date.fromordinal(known[0]) if known else today + timedelta(days=1)
-        else:
-            first = date(1990, 1, 1)
-        span = (first.toordinal(), last.toordinal())
-        return Calendar(
-            first,
-            last,
-            frozenset(self._catalogue.coverage.covered_days(*span)),
-            frozenset(self._catalogue.views.media_days(*span)),
-        )
+        return Entry(stat.name, self._shapes.file(stat))
 
     async def refresh(self, path: str) -> str:
         """Lists again what lies at `path`, relative to the mount; returns what was done, in words.
@@ -344,7 +238,7 @@ class Tree:
             if found.kind is Kind.SYMLINK:
                 link = self._node(inode)
                 if isinstance(link, Link):
-                    inode = self._folder_attributes(Folder(User(link.user))).inode
+                    inode = self._shapes.folder(Folder(User(link.user))).inode
         node = self._node(inode)
         match node:
             case Folder(scope):

@@ -30,7 +30,6 @@ class FakeFile:
         self._tree = tree
         self._inode = inode
         self._name = name
-        self._attributes = tree.attributes(inode)
 
     async def read(self, offset: int, length: int) -> bytes:
         self._tree.counts["read"] += 1
@@ -47,7 +46,7 @@ class FakeFile:
         return self._tree.content[self._inode][offset : offset + length]
 
     def attributes(self) -> Attributes:
-        return self._attributes
+        return self._tree.attributes(self._inode)
 
     async def close(self) -> None:
         self._tree.counts["close"] += 1

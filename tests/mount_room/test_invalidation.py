@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import subprocess
@@ -49,6 +50,27 @@ def test_changed_content_is_not_read_from_old_pages(mounted: Mounted) -> None:
     mounted.settle()
 
     assert path.read_text() == "other words, longer"
+
+
+@pytest.mark.mount
+def test_a_file_whose_media_went_while_it_was_open_has_no_link_left(mounted: Mounted) -> None:
+    with (mounted.place / "hello.txt").open() as file:
+        mounted.ask("remove", "hello.txt")
+        mounted.settle()
+
+        found = os.fstat(file.fileno())
+        assert (found.st_nlink, found.st_size) == (0, 13)
+
+
+@pytest.mark.mount
+def test_a_file_whose_content_changed_while_it_was_open_is_stale_and_not_cut(mounted: Mounted) -> None:
+    with (mounted.place / "big.bin").open("rb") as file:
+        assert len(file.read(4096)) == 4096
+        mounted.ask("rewrite", "big.bin", "short now")
+        mounted.settle()
+        file.seek(0)
+
+        assert errno_of(file.read) == errno.ESTALE
 
 
 @pytest.mark.mount

@@ -15,9 +15,13 @@ from mediafs.errors import (
     NotReady,
     Unavailable,
 )
-from mediafs.model import Span, Version
+from mediafs.model import Span, Urgency, Version
 from mediafs.reading import ReadingOptions, Store, reading
+from mediafs.reading.blocks import Blocks, Edition, Piece
+from mediafs.reading.content import Content
+from mediafs.reading.options import Tally
 from mediafs.reading.reader import Reader, Reading
+from mediafs.reading.stream import Stream
 
 from .scripted import KIB, MIB, Fault, MemoryStore, ScriptedSource, a_media, some_bytes, version_of
 
@@ -339,3 +343,29 @@ async def test_html_in_place_of_a_later_range_keeps_what_is_held() -> None:
         assert await reader.read(0, READ) == BIG[:READ]
         await reader.close()
     assert len(source.asked) == 2
+
+
+async def test_every_reply_is_held_against_the_first() -> None:
+    """A reply that tells less in between does not loosen what is known."""
+    source = ScriptedSource(BIG, etag='W/"one"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
+    async with reading(source, OPTIONS) as service:
+        reader = opened(service, BIG)
+        await reader.read(0, READ)
+        source.etag = None
+        await reader.read(2 * MIB, READ)
+        source.etag = 'W/"two"'
+        with pytest.raises(Changed):
+            await reader.read(3 * MIB, READ)
+        await reader.close()
+
+
+async def test_bytes_that_arrive_after_a_media_was_forgotten_are_not_held() -> None:
+    media, blocks = a_media(len(SMALL)), Blocks(OPTIONS.memory, OPTIONS.block)
+    content = Content(
+        media, version_of(media), Edition(media.size), options=OPTIONS, blocks=blocks, tally=Tally()
+    )
+    stream = Stream(Span(0), whole=True, urgency=Urgency.PERSON)
+    content.begin(stream)
+    content.forget()
+    content.arrived(stream, [Piece(0, SMALL[: OPTIONS.block])])
+    assert blocks.used == 0

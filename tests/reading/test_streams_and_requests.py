@@ -99,6 +99,17 @@ async def test_an_idle_reader_holds_a_stream_back_at_its_window() -> None:
         await reader.close()
 
 
+async def test_reading_what_is_held_moves_the_window_on() -> None:
+    source = ScriptedSource(BIG)
+    async with reading(source, OPTIONS) as service:
+        reader = opened(service)
+        for at in (0, READ, 2 * READ):
+            await reader.read(at, READ)
+            await trio.testing.wait_all_tasks_blocked()
+            assert at + READ + 1 * MIB <= source.sent <= at + READ + 1 * MIB + source.chunk
+        await reader.close()
+
+
 async def test_a_seek_inside_what_is_held_costs_no_request() -> None:
     source = ScriptedSource(BIG)
     async with reading(source, OPTIONS) as service:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Final, Literal
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from mediafs.tree.names import Names, file_name, folder_name, id_in_folder_name, legal_id
 from tests.fakes import make_media
+
+TWINS: Final[tuple[tuple[int, Literal["NFC", "NFD"]], ...]] = ((1, "NFC"), (2, "NFD"))
 
 HOSTILE = [
     "../../etc/cron.d/x",
@@ -110,8 +113,7 @@ def test_an_extension_that_contradicts_the_type_is_not_believed(
 
 def test_the_twins_nfc_and_nfd_are_told_apart() -> None:
     nfc, nfd = (
-        file_name(make_media(n, filename=unicodedata.normalize(form, "é.png")), 0)
-        for n, form in ((1, "NFC"), (2, "NFD"))
+        file_name(make_media(n, filename=unicodedata.normalize(form, "é.png")), 0) for n, form in TWINS
     )
     assert nfc != nfd
 

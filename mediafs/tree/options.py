@@ -1,0 +1,20 @@
+"""What an account's tree goes by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, tzinfo
+
+from ..model import AccountName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeOptions:
+    account: AccountName
+    vendor: str
+    zone: tzinfo
+    since: date | None = None
+    """Where by-date begins; None: with the oldest media."""
+    fresh_for_s: float = 60
+    deletable: bool = False
+    """Whether unlink could ever succeed; where not, file managers shall offer no Delete."""

@@ -1,0 +1,70 @@
+"""Attributes of what is in the tree: inode, size, links, times, how long the kernel may keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ..catalogue import Catalogue, Stat
+from .nodes import Link, Node, Root, View, stored
+from .options import TreeOptions
+from .values import ROOT, Attributes, Kind
+
+TIMEOUT_S: Final = 300.0
+"""Names and attributes are invalidated when they change, so the kernel may keep them for long."""
+
+FOLDER_TIMEOUT_S: Final = 10.0
+"""Attributes of directories: their time of change is not worth an invalidation."""
+
+UNKNOWN_SIZE: Final = 1 << 30
+"""Shown for a media of unknown size until it is opened: high, since readers stop at an end that is
+too near without a word, and never 0, which is an empty file to most of them (measured)."""
+
+
+class Shapes:
+    def __init__(self, catalogue: Catalogue, options: TreeOptions, wall_clock: Callable[[], float]) -> None:
+        self._catalogue = catalogue
+        self._options = options
+        self._now = wall_clock
+
+    def file(self, stat: Stat) -> Attributes:
+        known = stat.size is not None
+        return Attributes(
+            inode=stat.inode,
+            kind=Kind.FILE,
+            size=stat.size if stat.size is not None else UNKNOWN_SIZE,
+            links=stat.links,
+            modified_s=int(stat.created),
+            writable=True,
+            entry_timeout_s=TIMEOUT_S,
+            attr_timeout_s=TIMEOUT_S if known else 0,
+        )
+
+    def folder(self, node: Node) -> Attributes:
+        inode, changed = (
+            (ROOT, 0.0) if isinstance(node, Root) else self._catalogue.directories.get(*stored(node))
+        )
+        return Attributes(
+            inode=inode,
+            kind=Kind.DIRECTORY,
+            size=0,
+            links=1,
+            modified_s=int(changed or self._now()),
+            writable=self._options.deletable and not isinstance(node, Root | View),
+            entry_timeout_s=TIMEOUT_S,
+            attr_timeout_s=FOLDER_TIMEOUT_S,
+        )
+
+    def link(self, node: Link) -> Attributes:
+        inode, changed = self._catalogue.directories.get(*stored(node))
+        target = self._catalogue.views.person_folder(node.user) or ""
+        return Attributes(
+            inode=inode,
+            kind=Kind.SYMLINK,
+            size=len(target.encode()),
+            links=1,
+            modified_s=int(changed),
+            writable=False,
+            entry_timeout_s=FOLDER_TIMEOUT_S,
+            attr_timeout_s=FOLDER_TIMEOUT_S,
+        )
