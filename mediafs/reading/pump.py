@@ -66,8 +66,8 @@ class Pump:
                 return
             if not self._content.awaited(self._stream):
                 raise cut  # The next read goes on from here, if there is one.
-            gained = self._stream.position > before and self._content.spool is None
-            fruitless = 0 if gained else fruitless + 1
+            # A body that starts again from byte 0 has gained nothing, however far it came.
+            fruitless = 0 if self._stream.position > before else fruitless + 1
             if fruitless > FRUITLESS_RESUMES:
                 raise cut
             if self._stream.assembly is not None:
@@ -80,7 +80,11 @@ class Pump:
         Raises what the service refuses, and Changed and InvalidReply.
         """
         stream, content = self._stream, self._content
-        asked = Span(0) if content.ranges is False else Span(stream.position, stream.stop)
+        if content.spool is not None:
+            return None  # Another request met a service without ranges: its body is the one.
+        if content.ranges is False:
+            stream.restart()
+        asked = Span(stream.position, stream.stop)
         identity = content.edition.identity
         if_range = identity.strong_etag if identity is not None and asked.start > 0 else None
         replied = False
@@ -109,7 +113,7 @@ class Pump:
         size = content.edition.size
         assert size is not None
         end = stream.end(size)
-        if stream.assembly is None:
+        if stream.assembly is None or stream.assembly.position != body.start:
             stream.assembly = Assembly(body.start, end, self._options.block)
         assembly = stream.assembly
 
@@ -122,10 +126,11 @@ class Pump:
 
     async def _to_spool(self, body: Body, scope: trio.CancelScope) -> MediafsError | None:
         stream, content = self._stream, self._content
-        if content.spool is not None and content.spool.stream is not stream:
-            return None  # Another request met the same service: its body is the one.
+        if content.spool is not None:
+            return None  # Another request was answered first.
         spool = content.spool = Spooled(stream)
-        stream.whole, stream.start, stream.stop = True, 0, None
+        stream.restart()
+        stream.whole = stream.answered = True
         assembly = stream.assembly = Assembly(0, content.edition.size, self._options.block)
         try:
             store = spool.store = await self._make_store(content.version)
@@ -143,7 +148,10 @@ class Pump:
             return cut
         finally:
             # A finished one is the content's, if that still wants it.
-            if not spool.finished or content.spool is not spool:
+            if content.spool is spool and not spool.finished:
+                content.spool = None
+                stream.restart()
+            if content.spool is not spool:
                 spool.discard()
 
     async def _receive(

@@ -14,7 +14,7 @@ from ..errors import Changed, Late, Unavailable
 from ..model import Media, Span, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
-from .content import Content, Wish
+from .content import Content, Spooled, Wish
 from .options import ReadingOptions, ReadingStatistics, Tally
 from .plan import Fetch
 from .pump import Pump
@@ -115,7 +115,7 @@ class Reader:
                 return
             spool = content.spool
             if spool is not None and spool.store is not None and wish.stop <= spool.filled:
-                await self._take(wish, spool.store)
+                await self._take(wish, spool, spool.store)
                 continue
             self._check_fetchable()
             if spool is not None:
@@ -127,13 +127,14 @@ class Reader:
             if stream.error is not None and not wish.complete:
                 raise stream.error
 
-    async def _take(self, wish: Wish, store: Store) -> None:
+    async def _take(self, wish: Wish, spool: Spooled, store: Store) -> None:
         missing = wish.missing
         try:
             data = await store.get(missing, wish.stop - missing)
         except Unavailable:
-            self._check_usable()  # The store may be gone because the content is.
-            raise
+            if self._content.spool is spool:
+                raise
+            return  # Discarded meanwhile: the next round says why, or looks elsewhere.
         if wish.missing == missing:
             wish.take(data)
 

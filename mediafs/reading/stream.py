@@ -60,6 +60,15 @@ class Stream:
         due = self.start if self.assembly is None else self.assembly.due
         return Flow(position=due, end=end, target=target, answered=self.answered)
 
+    def restart(self) -> None:
+        """It is to be asked for from byte 0 to the end, whatever came of it before.
+
+        Its readers say anew how far it is to run, once they know what the service answered.
+        """
+        self.start, self.stop, self.reach, self.whole = 0, None, 0, False
+        self.assembly = None
+        self.answered = False
+
     def extend(self, reach: int, user: object) -> None:
         """A reader has read up to `reach`, or waits for the bytes before it."""
         self.users.add(user)

@@ -280,3 +280,25 @@ async def test_discarding_waits_for_the_thread_that_uses_the_file(
         before = open_descriptors()
         go_on.set()
     assert open_descriptors() == before - 1
+
+
+async def test_a_service_that_honours_ranges_only_now_and_then_shifts_no_byte(tmp_path: Path) -> None:
+    """A cut stream starts again at byte 0 once ranges failed elsewhere; what it had is not the start."""
+    content = BIG[: 400 * KIB]
+    faults = [None, Fault(cut_after=100 * KIB), Fault(ignore_range=True, cut_after=10)]
+    for seed in range(8):
+        source = ScriptedSource(content, faults, etag=None, chunk=10_000)
+        small = ReadingOptions(memory=0, whole_below=0, gap=0, window=1, spool_directory=tmp_path)
+        async with reading(source, small) as service:
+            probe = opened(service, content)
+            assert await probe.read(len(content) - 5, 5) == content[-5:]
+
+            async def fetch(reader: Reader, at: int, after: int) -> None:
+                for _ in range(after):
+                    await trio.lowlevel.checkpoint()
+                assert await reader.read(at, 200 * KIB) == content[at : at + 200 * KIB]
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fetch, probe, 0, 0)
+                nursery.start_soon(fetch, probe, 200 * KIB, seed)
+            await probe.close()

@@ -384,7 +384,12 @@ async def test_a_429_beyond_the_deadline_is_late_at_once_and_stops_the_next_requ
             with trio.fail_after(15), pytest.raises(Late) as caught:
                 await listed(source)
             assert caught.value.wait_s == 31
-        assert source.wait_s(PERSON) == 31
+        assert source.wait_s(PERSON) == 0, "nobody is in line"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listed, source)
+            await trio.testing.wait_all_tasks_blocked()
+            assert source.wait_s(PERSON) == 31
+            nursery.cancel_scope.cancel()
     assert (len(network.requests), trio.current_time()) == (1, 0)
 
 
