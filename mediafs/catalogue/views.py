@@ -80,7 +80,10 @@ class Views:
 
     def day_range(self) -> tuple[int, int] | None:
         """The first and last day of the known media."""
-        row = self._db.execute("SELECT MIN(day), MAX(day) FROM media WHERE live").fetchone()
+        row = self._db.execute(
+            # Two questions in one: only a lone MIN or MAX is answered from the end of an index.
+            "SELECT (SELECT MIN(day) FROM media WHERE live), (SELECT MAX(day) FROM media WHERE live)"
+        ).fetchone()
         return None if row[0] is None else (int(row[0]), int(row[1]))
 
     def people(self) -> list[tuple[UserId, str]]:

@@ -152,6 +152,10 @@ class Listings:
         named = self._options.conversations()
         return [*named, *(c for c in self._catalogue.views.conversations() if c not in set(named))]
 
+    def is_named(self, conversation: str) -> bool:
+        """Whether the configuration names this conversation."""
+        return conversation in self._options.conversations()
+
     # --- flights -----------------------------------------------------------------------------------
 
     def _deadline(self, scope: Scope) -> _Deadline:

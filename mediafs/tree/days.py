@@ -1,43 +1,31 @@
-"""Which years, months and days by-date shows: a pure matter of what is covered and what has media."""
+"""Which days by-date holds, and which of them it lists."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Calendar:
-    """The days by-date may hold, and which of them are known to be empty.
-
-    A day that is known to be empty is not listed, nor a month or year of such days; it can still
-    be looked up.
-    """
+class Dates:
+    """A range of days, both ends included. What lies in by-date's range can always be looked up."""
 
     first: date
     last: date
-    covered: frozenset[int]
-    """Ordinals of days that were listed whole."""
-    filled: frozenset[int]
-    """Ordinals of days that have media."""
 
     def __contains__(self, day: date) -> bool:
         return self.first <= day <= self.last
 
-    def overlaps(self, first: date, last: date) -> bool:
-        return first <= self.last and last >= self.first
+    def overlap(self, other: Dates) -> Dates | None:
+        first, last = max(self.first, other.first), min(self.last, other.last)
+        return Dates(first, last) if first <= last else None
 
-    def days(self, first: date, last: date) -> Iterator[date]:
-        """The days from `first` to `last` that are listed."""
-        day = max(first, self.first)
-        while day <= min(last, self.last):
-            if day.toordinal() in self.filled or day.toordinal() not in self.covered:
+    def listed(self, covered: Set[int], filled: Set[int]) -> Iterator[date]:
+        """Without the days that are known to be empty: `covered` holds the ordinals of days that were
+        listed whole, `filled` those of days with media."""
+        day = self.first
+        while day <= self.last:
+            if day.toordinal() in filled or day.toordinal() not in covered:
                 yield day
             day += timedelta(days=1)
-
-    def years(self) -> list[int]:
-        return sorted({day.year for day in self.days(self.first, self.last)})
-
-    def months(self, year: int) -> list[int]:
-        return sorted({day.month for day in self.days(date(year, 1, 1), date(year, 12, 31))})

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from ..catalogue import Catalogue
 from ..model import Conversation, ConversationId, Recent, User
-from .days import Calendar
+from .days import Dates
 from .names import legal_id
 from .nodes import RECENT, Folder, Month, Node, Root, View, Year, day_folder
 from .options import TreeOptions
 from .seams import Listings
 from .shapes import Shapes
 from .values import Entry
+
+LONG_AGO: Final = date(1990, 1, 1)
+"""No recording of these services is older."""
 
 
 class Folders:
@@ -40,13 +44,13 @@ class Folders:
                     yield Entry(view, self._shapes.folder(View(view)))
                 yield Entry(RECENT, self._shapes.folder(Folder(Recent())))
             case View("by-date"):
-                for year in self.calendar().years():
-                    yield Entry(f"{year:04}", self._shapes.folder(Year(year)))
+                for number in sorted({day.year for day in self._listed(self.dates())}):
+                    yield Entry(f"{number:04}", self._shapes.folder(Year(number)))
             case Year(year):
-                for month in self.calendar().months(year):
-                    yield Entry(f"{month:02}", self._shapes.folder(Month(year, month)))
+                for number in sorted({day.month for day in self._listed(node.dates)}):
+                    yield Entry(f"{number:02}", self._shapes.folder(Month(year, number)))
             case Month():
-                for day in self.calendar().days(*node.days):
+                for day in self._listed(node.dates):
                     yield Entry(f"{day.day:02}", self._shapes.folder(day_folder(day)))
             case View("by-conversation"):
                 for id_ in self._listings.conversation_ids():
@@ -56,22 +60,24 @@ class Folders:
                 for user, name in self._catalogue.views.people():
                     yield Entry(name, self._shapes.folder(Folder(User(user))))
 
-    def calendar(self) -> Calendar:
-        """The range of by-date: from `since` or the oldest known media to today, or the newest known."""
+    def dates(self) -> Dates:
+        """The range of by-date: from `since` or the oldest media to today, or the newest known media.
+
+        Until the oldest media is known the range is wide open: looking a day up costs nothing.
+        """
         today = datetime.fromtimestamp(self._now(), self._options.zone).date()
         known = self._catalogue.views.day_range()
-        oldest_is_known = self._catalogue.database.remembered("oldest") is not None
         last = max(today, date.fromordinal(known[1])) if known else today
         if self._options.since is not None:
-            first = self._options.since
-        elif oldest_is_known:
-            first = date.fromordinal(known[0]) if known else today + timedelta(days=1)
-        else:
-            first = date(1990, 1, 1)
-        span = (first.toordinal(), last.toordinal())
-        return Calendar(
-            first,
-            last,
-            frozenset(self._catalogue.coverage.covered_days(*span)),
-            frozenset(self._catalogue.views.media_days(*span)),
+            return Dates(self._options.since, last)
+        if self._catalogue.database.remembered("oldest") is None:
+            return Dates(LONG_AGO, last)
+        return Dates(date.fromordinal(known[0]) if known else today + timedelta(days=1), last)
+
+    def _listed(self, dates: Dates) -> Iterator[date]:
+        if (within := dates.overlap(self.dates())) is None:
+            return iter(())
+        span = (within.first.toordinal(), within.last.toordinal())
+        return within.listed(
+            self._catalogue.coverage.covered_days(*span), self._catalogue.views.media_days(*span)
         )

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Final
 
 from ..model import Conversation, ConversationId, Days, Recent, Scope, User, UserId
+from .days import Dates
 
 BY_DATE: Final = "by-date"
 BY_CONVERSATION: Final = "by-conversation"
@@ -32,8 +33,8 @@ class Year:
     year: int
 
     @property
-    def days(self) -> tuple[date, date]:
-        return date(self.year, 1, 1), date(self.year, 12, 31)
+    def dates(self) -> Dates:
+        return Dates(date(self.year, 1, 1), date(self.year, 12, 31))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,9 @@ class Month:
     month: int
 
     @property
-    def days(self) -> tuple[date, date]:
+    def dates(self) -> Dates:
         last = calendar.monthrange(self.year, self.month)[1]
-        return date(self.year, self.month, 1), date(self.year, self.month, last)
+        return Dates(date(self.year, self.month, 1), date(self.year, self.month, last))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,13 @@ class Listings(Protocol):
         """Why the filter of a view ("conversation", "user") is refused; None: it is not."""
         ...
 
-    def conversation_ids(self) -> list[str]: ...
+    def conversation_ids(self) -> list[str]:
+        """What `by-conversation/` lists."""
+        ...
+
+    def is_named(self, conversation: str) -> bool:
+        """Whether the configuration names this conversation."""
+        ...
 
 
 class Ids(Protocol):

@@ -82,6 +82,8 @@ class Tree:
             self._views.append(BY_USER)
         self._shapes = Shapes(catalogue, options, wall_clock)
         self._folders = Folders(catalogue, listings, self._shapes, self._views, options, wall_clock)
+        self._totals: tuple[int, int, int] | None = None
+        """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
         self._shown_content: LRUCache[Inode, str] = LRUCache(100_000)
         """The content that the kernel may hold pages of, from the last time a media was opened."""
 
@@ -119,29 +121,31 @@ class Tree:
         if not re.fullmatch("[0-9]{4}" if isinstance(node, View) else "[0-9]{2}", name):
             return None
         number = int(name)
-        # The range is wide open until the oldest media is known: looking a day up costs nothing.
-        calendar = self._folders.calendar()
+        dates = self._folders.dates()
         try:
             match node:
                 case Year(year):
                     found: Year | Month = Month(year, number)
                 case Month(year, month):
                     day = date(year, month, number)
-                    return day_folder(day) if day in calendar else None
+                    return day_folder(day) if day in dates else None
                 case _:
                     found = Year(number)
-            return found if calendar.overlaps(*found.days) else None
+            return found if dates.overlap(found.dates) else None
         except ValueError:
             return None
 
     async def _in_conversations(self, name: str) -> Attributes | Absent:
         id_ = ConversationId(unquote(name))
-        if legal_id(id_) != name or not self._ids.is_conversation_id(id_):
+        if legal_id(id_) != name:
             return Absent(TIMEOUT_S)
         scope = Conversation(id_)
-        if id_ in self._listings.conversation_ids() or await self._listings.exists(scope):
-            return self._shapes.folder(Folder(scope))
-        return Absent(self._options.fresh_for_s)
+        if not self._listings.is_named(id_):
+            if not self._ids.is_conversation_id(id_):
+                return Absent(TIMEOUT_S)
+            if not await self._listings.exists(scope):
+                return Absent(self._options.fresh_for_s)
+        return self._shapes.folder(Folder(scope))
 
     async def _in_users(self, name: str) -> Attributes | Absent:
         views = self._catalogue.views
@@ -188,7 +192,10 @@ class Tree:
 
     def space(self) -> Space:
         """Never the network: what is known, and the room that spooling has."""
-        files, used = self._catalogue.views.totals()
+        edition = self._catalogue.contents.edition
+        if self._totals is None or self._totals[0] != edition:
+            self._totals = (edition, *self._catalogue.views.totals())
+        _, files, used = self._totals
         return Space(used=used, free=max(self._room(), 1 << 20), files=files)
 
     def _node(self, inode: Inode) -> Node:
@@ -246,7 +253,7 @@ class Tree:
                 count = len(self._catalogue.views.children(scope))
                 return f"{path}: listed again, {count} media"
             case Year() | Month():
-                self._listings.expire(*node.days)
+                self._listings.expire(node.dates.first, node.dates.last)
             case View("by-conversation" | "by-user"):
                 return f"{path}: an index of what is known; refresh a folder in it"
             case _:
