@@ -9,6 +9,7 @@ Invariants, true between any two calls:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from ..model import Change, ChangeKind, Conversation, Inode, Media, MediaId, Scope, User, UserId
@@ -61,6 +62,11 @@ class Contents:
             "SELECT inode, live, name, size, created, day, owner, fields FROM media WHERE id = ?", (media.id,)
         ).fetchone()
         owner = media.owner.id if media.owner else None
+        if media.size is None and old is not None and old[1] and old[3] is not None:
+            # A size that was settled by reading holds as long as the record stays what it was.
+            settled = replace(media, size=old[3])
+            if dump_fields(settled) == old[7] and old[4] == media.created.timestamp():
+                media = settled
         if media.owner:
             self._know_person(media.owner.id, media.owner.name)
         fields, day = dump_fields(media), self._day_of(media.created)
@@ -242,6 +248,10 @@ class Contents:
             "SELECT id FROM media WHERE live AND owner = ? AND seen < ?", (scope.id, clock)
         )
         return [MediaId(id_) for (id_,) in rows]
+
+    def settle(self, inode: Inode, size: int) -> None:
+        """The true size, in bytes, of a media whose record does not tell it."""
+        self._db.execute("UPDATE media SET size = ? WHERE inode = ? AND size IS NULL", (size, inode))
 
     def remove(self, id_: MediaId) -> list[Change]:
         """The service says that this media is gone."""

@@ -208,6 +208,10 @@ class Reading:
             )
         return Reader(self, content, urgency)
 
+    def remembers(self, version: Version) -> bool:
+        """Whether a change of content since the version was last read would be noticed."""
+        return version in self._open or version in self._closed
+
     def forget(self, version: Version) -> None:
         """The media was deleted: its bytes are held no longer than its readers are open.
 

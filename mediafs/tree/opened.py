@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..errors import Changed
 from ..reading import Reader
 from .values import Attributes
 
@@ -11,15 +12,27 @@ from .values import Attributes
 class OpenFile:
     """Reads the version that it was opened with, also when the record changes meanwhile."""
 
-    def __init__(self, reader: Reader, *, keep_cache: bool, attributes: Callable[[], Attributes]) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        keep_cache: bool,
+        attributes: Callable[[], Attributes],
+        changed: Callable[[], object],
+    ) -> None:
         self._reader = reader
         self._attributes = attributes
+        self._changed = changed
         self.keep_cache = keep_cache
         """Whether pages that the kernel holds are of this version."""
 
     async def read(self, offset: int, length: int) -> bytes:
         """b"" only at the end. Raises Changed, and why reading failed."""
-        return await self._reader.read(offset, length)
+        try:
+            return await self._reader.read(offset, length)
+        except Changed:
+            self._changed()  # the next open drops the pages of what was read before
+            raise
 
     def attributes(self) -> Attributes:
         """Raises NotFound when the media is gone meanwhile."""

@@ -84,8 +84,8 @@ class Tree:
         self._folders = Folders(catalogue, listings, self._shapes, self._views, options, wall_clock)
         self._totals: tuple[int, int, int] | None = None
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
-        self._shown_content: LRUCache[Inode, str] = LRUCache(100_000)
-        """The content that the kernel may hold pages of, from the last time a media was opened."""
+        self._shown: LRUCache[Inode, Version] = LRUCache(100_000)
+        """What the kernel may hold pages of, from the last time a media was opened."""
 
     # --- names -------------------------------------------------------------------------------------
 
@@ -263,13 +263,26 @@ class Tree:
     # --- bytes -------------------------------------------------------------------------------------
 
     async def open(self, inode: Inode) -> OpenFile:
-        """No request, unless the size is not known yet. Raises NotFound."""
+        """No request, unless the size is not known yet. Raises NotFound, and why `settle` failed."""
         media = self._media(inode)
         version = Version(self._options.account, media.id, media.validator)
+        # Pages of the kernel may be kept only while a change of content would be noticed: else those
+        # of two contents could meet in one file.
+        keep = self._shown.get(inode) == version and self._reading.remembers(version)
         reader = self._reading.open(media, version)
-        keep = self._shown_content.get(inode) == media.validator
-        self._shown_content[inode] = media.validator
-        return OpenFile(reader, keep_cache=keep, attributes=lambda: self.attributes(inode))
+        if media.size is None:
+            try:
+                self._catalogue.contents.settle(inode, await reader.settle())
+            except BaseException:
+                await reader.close()
+                raise
+        self._shown[inode] = version
+        return OpenFile(
+            reader,
+            keep_cache=keep,
+            attributes=lambda: self.attributes(inode),
+            changed=lambda: self._shown.pop(inode, None),
+        )
 
     # --- extended attributes -----------------------------------------------------------------------
 

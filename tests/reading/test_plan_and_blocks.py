@@ -106,8 +106,8 @@ def test_blocks_hold_only_right_bytes_and_no_more_than_the_budget(
         assembly = Assembly(start, None, block)
         for piece in assembly.add(data[start : start + length]) + assembly.finish():
             blocks.put(edition, piece)
-            held = blocks.get(edition, piece.offset)
-            assert (held is not None) == (len(piece.data) <= memory) or held is not None
+            if block <= memory:  # else what is joined to a whole block may not fit
+                assert blocks.get(edition, piece.offset) is not None
         assert blocks.used <= memory
         for offset in range(200):
             assert blocks.get(other, offset) is None
