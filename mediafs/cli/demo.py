@@ -141,6 +141,7 @@ def _sandbox(media: int) -> Iterator[dict[str, Any]]:
 
 def _what_to_try(mountpoint: Path, facts: dict[str, Any], config: Path, cache: Path) -> str:
     m = mountpoint
+    mediafs = "mediafs" if shutil.which("mediafs") else f"{sys.executable} -m mediafs"
     return f"""
 {facts["media"]} sample media of a make-believe account are mounted at
 
@@ -156,7 +157,7 @@ In another terminal:
     find {m}/by-date -newermt 2025-06-01 -name '*.mp4'
     du -sh {m}/by-date ; df -h {m}
     getfattr -d {m}/recent/*
-    mediafs status {m}
+    {mediafs} status {m}
 
 The service is {facts["url"]}, its files are in memory and end with the demo.
 Configuration {config}, cache {cache} (as --config and --cache-dir of other commands).

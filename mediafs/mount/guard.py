@@ -40,7 +40,7 @@ class Deadlines:
     list_s: float = 25.0
     """opendir, readdir: the tree's own `list_deadline` of 20 s, and a margin, so that it is the tree
     that says how far the listing has come."""
-    read_s: float = 60.0
+    read_s: float = 70.0
     """One read, with all its resumptions."""
 
     def of(self, wait: Wait) -> float:

@@ -34,8 +34,9 @@ class ReadingOptions:
     picture, or index and content). The one used longest ago gives way to a third."""
     progress_s: float = 15.0
     """A body that brings no byte for so long is cut and resumed."""
-    total_s: float = 60.0
-    """A read ends after so long, with its bytes or with `Late`."""
+    total_s: float = 65.0
+    """A read ends after so long, with its bytes or with `Late`. A little more than a minute: where a
+    service allows so many requests a minute, a copy of many files then goes slowly instead of failing."""
     spool_directory: Path = Path("/var/tmp")
     """Where bodies of services without ranges go, as files without a name. Not /tmp, which is often
     memory; the application gives its own folder."""

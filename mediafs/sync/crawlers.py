@@ -7,10 +7,12 @@ what it no longer shows as gone, only when all of it has been read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
 from ..catalogue import RECENT_COUNT, Catalogue, CrawlState
-from ..errors import Incomplete, InvalidReply, NotFound
+from ..errors import Incomplete, InvalidReply, NotFound, ValueRefused
 from ..model import (
     Change,
     Conversation,
@@ -28,6 +30,9 @@ from ..source import Source
 from .crawl import MAX_DISTURBANCES, OutOfOrder, Position, advance
 from .options import SyncOptions
 from .proofs import Proofs, UrgencyNow
+
+SMALLEST_PAGE: Final = 10
+"""The documented default of Apizee: no service refuses it."""
 
 
 class Crawlers:
@@ -48,6 +53,9 @@ class Crawlers:
         self._options = options
         self._emit = emit
         self._now = wall_clock
+        self._page_limit = source.traits.page_limit
+        self._limit_is_taken = False
+        """A page of this size was answered: a refusal is about something else."""
 
     async def list(self, scope: Scope, urgency: UrgencyNow) -> None:
         """Reads `scope` whole. `Everything` is the first look: where the archive begins."""
@@ -102,7 +110,7 @@ class Crawlers:
         sample = coverage.covered_days(after, after + 60)
         items = len(views.children(Days(date.fromordinal(after), date.fromordinal(after + 60))))
         per_day = max(items, 1) / max(len(sample), 1)
-        days = int(self._source.traits.page_limit * 0.6 / per_day)
+        days = int(self._page_limit * 0.6 / per_day)
         return max(day - timedelta(days=min(days, 60)), self._options.since or date.min)
 
     async def _beginning(self, urgency: UrgencyNow) -> None:
@@ -138,7 +146,7 @@ class Crawlers:
                 since=position.since,
                 until=end,
                 cursor=_cursor(position),
-                limit=self._source.traits.page_limit,
+                limit=self._page_limit,
             )
             page = await self._page(question, urgency)
             if covered_from is None:
@@ -207,7 +215,7 @@ class Crawlers:
                 scope=scope,
                 since=position.since,
                 cursor=_cursor(position),
-                limit=self._source.traits.page_limit,
+                limit=self._page_limit,
             )
             page = await self._page(question, urgency)
             try:
@@ -303,9 +311,7 @@ class Crawlers:
             totals: set[int | None] = set()
             cursor: Cursor | None = None
             while True:
-                page = await self._page(
-                    Question(scope=scope, cursor=cursor, limit=self._source.traits.page_limit), urgency
-                )
+                page = await self._page(Question(scope=scope, cursor=cursor, limit=self._page_limit), urgency)
                 seen.update(media.id for media in page.media)
                 totals.add(page.total)
                 cursor = page.next
@@ -321,18 +327,31 @@ class Crawlers:
         """Asks for one page, checks what it proves, and takes its records in."""
         clock = self._catalogue.database.tick()
         scope = question.scope
-        try:
-            page = await self._source.page(question, urgency=urgency())
-        except NotFound:
-            if isinstance(scope, Everything):
-                raise
-            page = Page(media=(), total=0, next=None)  # the service's words for: no such conversation
+        page = await self._answered(question, urgency)
         if isinstance(scope, User):
             self._proofs.check_owners(scope, page)
         if isinstance(scope, Everything) and self._source.traits.narrowed_by_user:
             await self._proofs.trust_user_filter(page, urgency)
         self._emit(self._catalogue.contents.put(page.media, clock, scope))
         return page
+
+    async def _answered(self, question: Question, urgency: UrgencyNow) -> Page:
+        # How large a page may be is not documented: services cut it short, or refuse the question.
+        while True:
+            asked = replace(question, limit=min(question.limit, self._page_limit))
+            try:
+                page = await self._source.page(asked, urgency=urgency())
+            except NotFound:
+                if isinstance(question.scope, Everything):
+                    raise
+                return Page(media=(), total=0, next=None)  # the service's words for: no such conversation
+            except ValueRefused as error:
+                if self._limit_is_taken or asked.limit <= SMALLEST_PAGE:
+                    raise InvalidReply(f"the service refuses the question: {error}") from error
+                self._page_limit = max(asked.limit // 2, SMALLEST_PAGE)
+            else:
+                self._limit_is_taken = True
+                return page
 
     # --- crawls that go on ---------------------------------------------------------------------------
 

@@ -293,8 +293,8 @@ class Apizee:
         what = f"{NAME}: {call.operation}{_named(scope)}"
         said = self._said(reply)
         match reply.status:
-            case 400 if call.operation == "update":
-                return ValueRefused(f"{what}: the service refuses the value{said}")
+            case 400 | 422 if call.operation in ("update", "list"):
+                return ValueRefused(f"{what}: the service refuses a value{said}")
             case 401:
                 return CredentialsRefused(f"{what}: the service refuses the credentials{said}")
             case 403:

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mediafs.errors import CredentialsRefused, FilterRefused, Incomplete, Late, Unavailable
+from mediafs.errors import CredentialsRefused, FilterRefused, Incomplete, Late, Unavailable, ValueRefused
 from mediafs.model import Conversation, ConversationId, Days, MediaId, Recent, Urgency, User, UserId
 from tests.fakes import START, MemorySource, make_media
 
@@ -227,6 +227,17 @@ async def test_a_service_that_ignores_the_order_is_read_by_offset(tmp_path: Path
         assert len(here.names(day("2024-01-05"))) == 24
         await here.listings.ensure(day("2024-01-15"))
         assert here.pages == 1 + 5
+
+
+async def test_a_service_that_refuses_large_pages_is_asked_for_smaller_ones(tmp_path: Path) -> None:
+    source = archive(300)
+    source.fail = lambda question: ValueRefused("limit") if question.limit > 30 else None
+    async with house(source, tmp_path) as here:
+        await here.listings.ensure(day("2024-01-05"))
+        assert len(here.names(day("2024-01-05"))) == 24
+        assert [q.limit for q, _ in source.questions] == [100, 50, 25]
+        await here.listings.ensure(day("2024-01-10"))
+        assert source.questions[-1][0].limit == 25
 
 
 async def test_media_that_come_and_go_under_a_crawl_cost_no_other_its_place(tmp_path: Path) -> None:

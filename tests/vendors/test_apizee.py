@@ -498,7 +498,7 @@ def test_a_probe_that_is_not_answered_proves_nothing(status: int, error: type[Me
 @pytest.mark.parametrize(
     ("status", "scope", "error"),
     [
-        (400, None, InvalidReply),
+        (400, None, ValueRefused),
         (401, None, CredentialsRefused),
         (403, None, Denied),
         (404, CASE, NotFound),

@@ -1,0 +1,1119 @@
+"""docs/SEMANTICS.md holds on a real mount: each docstring here is a quotation from it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from mediafs.config import AccountConfig, TokenAuth
+from mediafs.config.secrets import Secret
+from mediafs.model import AccountName
+from mediafs.mount import FuseUnavailable, check_fuse
+from mediafs.sandbox.testing import Box, sandbox_process
+
+from .mounting import REPOSITORY, Mount, mounted, requests, wait_until
+
+DOCUMENT = REPOSITORY / "docs" / "SEMANTICS.md"
+MIB = 1 << 20
+BIG = 20 * MIB
+LONG = "ü" * 900
+VIEWS = ("by-date", "by-user", "by-conversation", "recent")
+
+DEFAULTS = AccountConfig(
+    name=AccountName("x"), vendor="apizee", base_url="", auth=TokenAuth(token=Secret.plain(""))
+)
+
+
+# --- the document --------------------------------------------------------------------------------------
+
+
+def plain(text: str) -> str:
+    """One line, without the marks of bold type."""
+    return " ".join(text.replace("**", "").split())
+
+
+def rows_of(heading: str) -> dict[str, str]:
+    """First cell -> second cell of the table under a heading."""
+    section = DOCUMENT.read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.strip("|").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    return {row[0].strip(): row[1].strip() for row in rows[2:]}
+
+
+REFUSED = rows_of("Operations that are refused")
+FAILURES = rows_of("Errors")
+
+
+def stated(cell: str) -> str:
+    """The errno that a cell of a table states for the user who runs this; `success` where it has none."""
+    names: list[str] = re.findall(r"\bE[A-Z]{3,}\b", cell)
+    if not names:
+        return "success"
+    return names[1] if "anyone else" in cell and os.geteuid() != 0 else names[0]
+
+
+def test_each_docstring_here_is_a_quotation_from_the_document() -> None:
+    document = plain(DOCUMENT.read_text())
+    quoting = {
+        name: each.__doc__
+        for name, each in globals().items()
+        if name.startswith("test_") and "document" not in name
+    }
+    assert len(quoting) > 40
+    for name, quotation in quoting.items():
+        assert quotation, f"{name} quotes nothing"
+        for sentence in quotation.split("\n\n"):
+            assert plain(sentence) in document, f"{name}: not in the document: {plain(sentence)}"
+
+
+# --- mounts --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Shared:
+    """A mount that no test changes, and the truth about its account."""
+
+    box: Box
+    mount: Mount
+    big: dict[str, Any]
+
+    @property
+    def root(self) -> Path:
+        return self.mount.root
+
+    @property
+    def world(self) -> dict[str, dict[str, Any]]:
+        return {str(m["id"]): m for m in self.box.world() if m["completed"]}
+
+    def path_of(self, media: dict[str, Any]) -> Path:
+        return path_of(self.mount, media)
+
+    def plain(self) -> Path:
+        """A file with an ordinary name."""
+        return next(p for p in sorted((self.root / "recent").iterdir()) if p.name.startswith("media-"))
+
+    def requests(self, action: Callable[[], object], path: str = "") -> int:
+        """How many requests an action causes."""
+        self.box.reset()
+        action()
+        return len(requests(self.box, path))
+
+
+def path_of(mount: Mount, media: dict[str, Any]) -> Path:
+    day = mount.root / "by-date" / str(media["created"])[:10].replace("-", "/")
+    for path in day.iterdir():
+        if os.getxattr(path, "user.mediafs.id") == str(media["id"]).encode():
+            return path
+    raise AssertionError(f"{media['filename']} is not in {day}")
+
+
+def bytes_of(box: Box, media: dict[str, Any]) -> bytes:
+    return box.call("GET", f"/api/v3/medias/{media['id']}/download").body
+
+
+def errno_of(action: Callable[[], object]) -> str:
+    """The name of the errno that an action fails with, or `success`."""
+    try:
+        action()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "success"
+
+
+def xattr(path: Path, name: str) -> str | None:
+    """`user.mediafs.NAME`; None: ENODATA."""
+    try:
+        return os.getxattr(path, f"user.mediafs.{name}").decode()
+    except OSError as error:
+        assert error.errno == errno.ENODATA
+        return None
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Shared | None]:
+    try:
+        check_fuse()
+    except FuseUnavailable:
+        yield None  # the fixture `fuse` says so
+        return
+    with sandbox_process(media=300, hostile=True) as box:
+        big = box.add(size=BIG, media_type="video", filename="big.mp4", created="2025-06-01T10:00:00+00:00")
+        box.add(filename="long.png", title=LONG, description=LONG, created="2025-06-01T11:00:00+00:00")
+        box.add(filename="two\u2028lines.png", created="2025-06-01T12:00:00+00:00")
+        with mounted(box.url, lines=['fresh_for = "1h"', 'conversations = ["5999", "5000"]']) as mount:
+            found = Shared(box, mount, big)
+            for view in VIEWS:
+                mount.files(view)
+            yield found
+
+
+@pytest.fixture
+def archive(shared: Shared | None) -> Shared:
+    assert shared is not None
+    return shared
+
+
+# --- this version --------------------------------------------------------------------------------------
+
+
+def test_nothing_is_deleted_or_edited() -> None:
+    """There are no deletions and no edits yet: whatever would delete, rename, write or change fails at
+    once and leaves the archive as it was. To the service mediafs sends GET requests, and the one POST
+    that a login with username and password takes, and nothing else.
+    """
+    with sandbox_process(media=30) as box:
+        login = [f'username = "{box.username}"', f'password = "{box.password}"']
+        before = box.world(digest=True)
+        with mounted(box.url, token=None, lines=login) as mount:
+            file = next((mount.root / "recent").iterdir())
+            content = file.read_bytes()
+            began = time.monotonic()
+            for do in (
+                file.unlink,
+                file.parent.rmdir,
+                lambda: file.rename(file.with_name("x.png")),
+                lambda: file.write_bytes(b"x"),
+                lambda: os.truncate(file, 0),
+                lambda: (file.parent / "new").touch(),
+                lambda: os.setxattr(file, "user.mediafs.title", b"x"),
+                lambda: os.removexattr(file, "user.mediafs.title"),
+            ):
+                assert errno_of(do) in ("EPERM", "EACCES", "EROFS")
+            assert mount.run("rm", "-rf", "recent", "by-date").returncode == 1
+            assert time.monotonic() - began < 5
+            assert file.read_bytes() == content
+        assert box.world(digest=True) == before
+        methods = [(r["method"], r["path"]) for r in requests(box)]
+        assert methods.count(("POST", "/api/v3/token")) == 1
+        assert {method for method, path in methods if path != "/api/v3/token"} == {"GET"}
+
+
+# --- the tree ------------------------------------------------------------------------------------------
+
+
+def test_by_date_has_every_media_once(archive: Shared) -> None:
+    """Every media of the account is under `by-date/` once, under the day on which it was created."""
+    found = [
+        (xattr(archive.root / path, "id"), path[8:18].replace("/", "-"))
+        for path in archive.mount.files("by-date")
+    ]
+    assert sorted(found, key=str) == sorted(
+        ((i, m["created"][:10]) for i, m in archive.world.items()), key=str
+    )
+
+
+def test_days_are_those_of_the_time_zone() -> None:
+    """Days are those of the account's `time_zone`, which is UTC unless the configuration says otherwise.
+
+    or to the `uid` and `gid` that the configuration names
+    """
+    assert DEFAULTS.time_zone.key == "UTC"
+    with sandbox_process(media=10) as box:
+        box.add(filename="late.png", created="2025-06-01T20:30:00+00:00")
+        lines = ['time_zone = "Asia/Tokyo"', "uid = 4321", "gid = 1234", 'umask = "022"']
+        with mounted(box.url, lines=lines) as mount:
+            assert [p[:7] for p in os.listdir(mount.root / "by-date/2025/06/02")] == [
+                "late~" + p[5:7] for p in os.listdir(mount.root / "by-date/2025/06/02")
+            ]
+            assert os.listdir(mount.root / "by-date/2025/06/01") == []
+            stat = next((mount.root / "recent").iterdir()).stat()
+            assert (stat.st_uid, stat.st_gid, stat.st_mode & 0o777) == (4321, 1234, 0o644)
+
+
+def test_days_run_from_the_oldest_media_to_today(archive: Shared) -> None:
+    """The days run from the oldest media, or from `since` where that is set, to today."""
+    days = sorted(m["created"][:10].replace("-", "/") for m in archive.world.values())
+    first = date.fromisoformat(days[0].replace("/", "-"))
+    assert errno_of(lambda: os.listdir(archive.root / f"by-date/{first - timedelta(1):%Y/%m/%d}")) == "ENOENT"
+    today = datetime.now(UTC).date()
+    assert os.listdir(archive.root / f"by-date/{today:%Y/%m/%d}") == []
+    assert errno_of(lambda: os.listdir(archive.root / f"by-date/{today + timedelta(2):%Y/%m/%d}")) == "ENOENT"
+    with mounted(archive.box.url, lines=['since = "2025-03-05"']) as mount:
+        found = mount.files("by-date")
+        assert sorted(path[8:18] for path in found) == [day for day in days if day >= "2025/03/05"]
+        assert errno_of(lambda: os.listdir(mount.root / "by-date/2025/03/04")) == "ENOENT"
+
+
+def test_empty_days_are_not_listed(archive: Shared) -> None:
+    """A day that is known to be empty is not listed, nor a month or year of such days; looked up by name,
+    such a day is an empty directory.
+    """
+    by_date = archive.root / "by-date"
+    days = {m["created"][:10].replace("-", "/") for m in archive.world.values()}
+    assert {str(p.relative_to(by_date)) for p in by_date.glob("*/*/*")} == days
+    assert sorted(os.listdir(by_date)) == ["2024", "2025"], "not this year, of which all days are empty"
+    empty = next(d for n in range(365) if (d := f"{date(2024, 1, 5) + timedelta(n):%Y/%m/%d}") not in days)
+    assert os.listdir(by_date / empty) == []
+
+
+def test_what_is_not_completed_is_not_shown(archive: Shared) -> None:
+    """Media that the service does not call completed are not shown."""
+    others = {str(m["id"]) for m in archive.box.world() if not m["completed"]}
+    assert others
+    for view in VIEWS:
+        shown = {xattr(archive.root / path, "id") for path in archive.mount.files(view)}
+        assert shown
+        assert not shown & others
+
+
+def test_recent_holds_the_newest_100(archive: Shared) -> None:
+    """`recent/` holds the newest 100 media."""
+    newest = sorted(archive.world.values(), key=lambda m: (m["created"], m["id"]))[-100:]
+    found = {xattr(path, "id") for path in (archive.root / "recent").iterdir()}
+    assert found == {str(m["id"]) for m in newest}
+
+
+def test_conversations_are_an_index_and_their_filter_is_proven_once() -> None:
+    """`by-conversation/` lists the conversations that the configuration names and those that were looked
+    at before. Any other id can be looked up there: the service is asked, and an id of which it has no
+    media is ENOENT. Records do not tell their conversation, so `by-conversation/` is never known to be
+    complete, and its `user.mediafs.complete` is always `false`.
+
+    The conversation filter is therefore proven when it is first needed, not at start: one request,
+    remembered for a day.
+    """
+    with sandbox_process(media=60) as box, mounted(box.url, lines=['conversations = ["5000"]']) as mount:
+        index = mount.root / "by-conversation"
+        assert requests(box) == [], "not at start"
+        assert os.listdir(index) == ["5000"]
+        mount.files("by-date")
+        conversations = {str(m["conversation"]) for m in box.world() if m["completed"]}
+        box.reset()
+        for name in sorted(conversations - {"5000"})[:3]:
+            wanted = {str(m["id"]) for m in box.world() if m["conversation"] == name and m["completed"]}
+            assert {xattr(path, "id") for path in (index / name).iterdir()} == wanted
+        assert len(requests(box)) == 4, "one proof, and a page each"
+        assert sorted(os.listdir(index)) == sorted({"5000", *sorted(conversations - {"5000"})[:3]})
+        assert errno_of(lambda: os.listdir(index / "987654")) == "ENOENT"
+        assert xattr(index, "complete") == "false"
+        assert mount.umount().returncode == 0
+        assert mount.mount().returncode == 0
+        box.reset()
+        os.listdir(index / sorted(conversations - {"5000"})[3])
+        assert len(requests(box)) == 1, "remembered over restarts"
+
+
+def test_by_user_says_when_it_is_complete(archive: Shared) -> None:
+    """Once all days have been listed, `by-user/` is complete and says so. A user's directory is called
+    `Human name (id)`, or by the id alone where the service gives no name.
+    """
+    assert xattr(archive.root / "by-user", "complete") == "true"
+    owners = {m["owner"]["id"]: m["owner"].get("name") for m in archive.world.values()}
+    names = set(os.listdir(archive.root / "by-user"))
+    assert len(names) == len(owners)
+    assert {"John Doe (1000)", "Alex Martin (2001)", "Alex Martin (2002)", "2003", "2004"} <= names
+    for folder in (archive.root / "by-user").iterdir():
+        id_ = re.sub(r".* \((\d+)\)$", r"\1", folder.name)
+        wanted = {i for i, m in archive.world.items() if str(m["owner"]["id"]) == id_}
+        assert {xattr(path, "id") for path in folder.iterdir()} == wanted
+
+
+def test_a_bare_user_id_is_a_link(archive: Shared) -> None:
+    """The bare id, looked up, is a symbolic link to that directory, so that `pwd -P` and
+    `ls by-user/1000/` agree on where they are.
+    """
+    assert os.readlink(archive.root / "by-user/1000") == "John Doe (1000)"
+    assert "1000" not in os.listdir(archive.root / "by-user")
+    done = archive.mount.run("sh", "-c", "cd by-user/1000 && pwd -P && ls")
+    where, *names = done.stdout.splitlines()
+    assert where == str(archive.root / "by-user/John Doe (1000)")
+    assert sorted(names) == sorted(os.listdir(archive.root / "by-user/1000"))
+
+
+@pytest.mark.parametrize(("users", "cost"), [(8, 1), (1, 2)])
+def test_several_owners_prove_a_listing_of_all_users(users: int, cost: int) -> None:
+    """A listing of all users is believed without such a request when it shows several owners."""
+    with sandbox_process(media=50, users=users) as box, mounted(box.url) as mount:
+        os.listdir(mount.root / "recent")
+        assert len(requests(box)) == cost
+
+
+def test_a_filter_that_is_ignored_fails_its_directories() -> None:
+    """A filter that turns out to be ignored fails the directories that need it with EIO, and
+    `user.mediafs.error` on them says which setting to correct.
+    """
+    with (
+        sandbox_process(media=20, conversation_parameter="talk") as box,
+        mounted(box.url, lines=['conversations = ["5000"]']) as mount,
+    ):
+        folder = mount.root / "by-conversation/5000"
+        assert errno_of(lambda: os.listdir(folder)) == "EIO"
+        assert "filters = { conversation" in str(xattr(folder, "error"))
+        assert os.listdir(mount.root / "by-date")
+
+
+# --- names ---------------------------------------------------------------------------------------------
+
+
+def names_by_id(mount: Mount, view: str) -> dict[str | None, str]:
+    return {xattr(mount.root / path, "id"): os.path.basename(path) for path in mount.files(view)}
+
+
+def test_a_name_is_the_same_everywhere(archive: Shared) -> None:
+    """A file has the same name in every view, after every remount, and on every machine."""
+    names = names_by_id(archive.mount, "by-date")
+    for view in VIEWS:
+        assert names_by_id(archive.mount, view).items() <= names.items()
+    with mounted(archive.box.url) as elsewhere:
+        os.listdir(elsewhere.root / "recent")  # the newest first: another order of arrival
+        assert names_by_id(elsewhere, "by-date") == names
+        assert elsewhere.umount().returncode == 0
+        assert elsewhere.mount().returncode == 0
+        assert names_by_id(elsewhere, "by-date") == names
+
+
+def test_what_is_not_unique_carries_a_hash(archive: Shared) -> None:
+    """The vendor's own name is kept where the vendor makes it unique, as in
+    `media-3npGq6km5jx2s4ct-1538745137.png`. Any other name carries `~` and eight hex digits of a hash of
+    the media's id before its extension.
+    """
+    names = names_by_id(archive.mount, "by-date")
+    twins = [n for n in names.values() if n.startswith("media-3npGq6km5jx2s4ct-1538745137")]
+    assert len(twins) == len(set(twins)) == 2
+    for id_, media in archive.world.items():
+        name, filename = names[id_], str(media["filename"])
+        digits = hashlib.sha256(id_.encode()).hexdigest()[:8]
+        if re.fullmatch(r"media-[A-Za-z0-9]{16}-\d+\.\w+", filename) and name not in twins:
+            assert name == filename
+        else:
+            assert re.search(rf"~{digits}\.\w+$", name), name
+
+
+def test_two_that_want_one_name_both_give_way() -> None:
+    """Where two records want one vendor name after all, both get the hash: the one that was there is
+    renamed when the other arrives, so that names do not depend on the order of arrival.
+    """
+    twin = "media-AAAAbbbbCCCCdddd-1538745137.png"
+    with sandbox_process(media=5) as box:
+        box.add(filename=twin, created="2025-06-01T10:00:00+00:00")
+        with mounted(box.url) as mount:
+            day = mount.root / "by-date/2025/06/01"
+            assert os.listdir(day) == [twin]
+            box.add(filename=twin, created="2025-06-01T11:00:00+00:00")
+            assert mount.mediafs("refresh", str(day)).returncode == 0
+            names = sorted(os.listdir(day))
+            assert len(set(names)) == 2
+            assert all(re.fullmatch(r"media-AAAAbbbbCCCCdddd-1538745137~[0-9a-f]{8}\.png", n) for n in names)
+            assert all((day / name).read_bytes() for name in names)
+            assert not (day / twin).exists()
+        with mounted(box.url) as mount:
+            assert sorted(os.listdir(mount.root / "by-date/2025/06/01")) == names
+
+
+def test_names_from_titles() -> None:
+    """With `names = "title"` the name is made from the title, and always carries the hash."""
+    with sandbox_process(media=5) as box:
+        media = box.add(title="Boiler plate 7", created="2025-06-01T10:00:00+00:00")
+        with mounted(box.url, lines=['names = "title"']) as mount:
+            digits = hashlib.sha256(str(media["id"]).encode()).hexdigest()[:8]
+            assert os.listdir(mount.root / "by-date/2025/06/01") == [f"Boiler plate 7~{digits}.png"]
+
+
+def test_names_are_legal(archive: Shared) -> None:
+    """Names are legal and harmless: at most 255 bytes with the extension kept, normalised (NFC), without
+    control characters, line breaks, `/` or characters that change the direction of text, and they begin
+    with no dash, dot or space. A name whose extension does not fit the type of the media gets one that
+    does.
+    """
+    for path in archive.mount.files("by-date"):
+        name = os.path.basename(path)
+        assert 0 < len(name.encode()) <= 255
+        assert name[0] not in "-. "
+        assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029\u202e/" for c in name)
+        endings = {"image": "png", "video": "mp4", "audio": "wav"}
+        assert name.lower().endswith("." + endings[str(xattr(archive.root / path, "media_type"))]), name
+    assert any(
+        re.fullmatch(r"really-a-video\.png~\w{8}\.mp4", os.path.basename(p))
+        for p in archive.mount.files("by-date")
+    )
+
+
+# --- files ---------------------------------------------------------------------------------------------
+
+
+def test_one_media_is_one_inode(archive: Shared) -> None:
+    """One media is one inode with several names, whichever view it is found in.
+
+    `st_nlink` counts its names in `by-date/`, `by-user/` and `by-conversation/` as far as they are known,
+    and not the one in `recent/`.
+    """
+    places: dict[str | None, set[int]] = {}
+    counted: dict[int, int] = {}
+    for view in VIEWS:
+        for path, stat in archive.mount.files(view).items():
+            places.setdefault(xattr(archive.root / path, "id"), set()).add(stat.st_ino)
+            counted[stat.st_ino] = counted.get(stat.st_ino, 0) + (view != "recent")
+    assert all(len(inodes) == 1 for inodes in places.values())
+    links = {s.st_ino: s.st_nlink for s in archive.mount.files("by-date").values()}
+    assert links == counted
+    assert set(links.values()) == {2, 3}
+
+
+def test_sizes_and_times_are_those_of_the_record(archive: Shared) -> None:
+    """`st_size` is the file size of the service's record.
+
+    All three times of a file are the moment when the media was created, in whole seconds.
+    """
+    for path, stat in archive.mount.files("by-date").items():
+        media = archive.world[str(xattr(archive.root / path, "id"))]
+        assert stat.st_size == media["filesize"]
+        moment = int(datetime.fromisoformat(media["created"]).timestamp()) * 10**9
+        assert (stat.st_mtime_ns, stat.st_atime_ns, stat.st_ctime_ns) == (moment,) * 3
+
+
+def test_an_unknown_size_is_settled_by_opening() -> None:
+    """Where the record has none, 1 GiB is shown until the file is opened, and the true size from then on."""
+    with sandbox_process(media=5) as box:
+        media = box.add(size=300_000, filename="x.png", created="2025-06-01T10:00:00+00:00")
+        box.update(media["id"], filesize=None)
+        with mounted(box.url) as mount:
+            path = path_of(mount, media)
+            assert path.stat().st_size == 1 << 30
+            with path.open("rb") as file:
+                assert os.fstat(file.fileno()).st_size == 300_000
+                assert file.read() == bytes_of(box, media)
+            assert path.stat().st_size == 300_000
+
+
+def test_owner_and_modes(archive: Shared) -> None:
+    """Files belong to whoever mounted
+
+    files have mode 0600 and directories 0500
+    """
+    file, folder = archive.plain().stat(), (archive.root / "recent").stat()
+    assert (file.st_uid, file.st_gid, file.st_mode) == (os.geteuid(), os.getegid(), 0o100600)
+    assert (folder.st_uid, folder.st_gid, folder.st_mode) == (os.geteuid(), os.getegid(), 0o040500)
+
+
+def test_du_and_df(archive: Shared) -> None:
+    """`du` adds up the sizes; `df` shows the sum of the known sizes as used, and the room on the cache's
+    disk as free.
+    """
+    total = sum(m["filesize"] for m in archive.world.values())
+    done = archive.mount.run("du", "-s", "--apparent-size", "--block-size=1", "by-date")
+    assert int(done.stdout.split()[0]) == total
+    space = os.statvfs(archive.root)
+    assert (space.f_blocks - space.f_bfree) * space.f_frsize == -(-total // 4096) * 4096
+    disk = os.statvfs(archive.mount.cache)
+    assert space.f_bavail * space.f_frsize == pytest.approx(disk.f_bfree * disk.f_frsize, rel=0.2)
+
+
+def test_inodes_and_listings_survive_a_remount_without_the_service() -> None:
+    """Its number stays the same over remounts, and is never given to another media.
+
+    While the service cannot be reached, the last whole listing is shown, and `user.mediafs.error` on the
+    directory says why
+
+    What was listed is kept over restarts: a remount shows it, also without the service.
+    """
+    with ExitStack() as service:
+        box = service.enter_context(sandbox_process(media=20))
+        gone = box.add(filename="gone.png", created="2025-06-01T10:00:00+00:00")
+        port = urlsplit(box.url).port
+        assert port
+        with mounted(box.url, lines=['fresh_for = "100ms"']) as mount:
+            recent = mount.root / "recent"
+            inodes = {xattr(path, "id"): path.stat().st_ino for path in recent.iterdir()}
+            service.close()
+            time.sleep(1.1)  # ten times `fresh_for`: the listing is to be refreshed first
+            assert {xattr(path, "id"): path.stat().st_ino for path in recent.iterdir()} == inodes
+            assert "reach" in str(xattr(recent, "error")) or "connect" in str(xattr(recent, "error"))
+            assert mount.umount().returncode == 0
+            assert mount.mount().returncode == 0
+            assert {xattr(path, "id"): path.stat().st_ino for path in recent.iterdir()} == inodes
+            with sandbox_process(media=20, port=port) as other:
+                other.add(filename="new.png", created="2025-06-01T11:00:00+00:00")
+                new = other.add(filename="newer.png", created="2025-06-01T12:00:00+00:00")
+                other.remove(gone["id"])
+                assert mount.mediafs("refresh", str(recent)).returncode == 0
+                after = {xattr(path, "id"): path.stat().st_ino for path in recent.iterdir()}
+                assert str(gone["id"]) not in after
+                assert after[str(new["id"])] not in inodes.values()
+                assert inodes.items() & after.items() == {(i, n) for i, n in inodes.items() if i in after}
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_one_download_and_then_none(archive: Shared) -> None:
+    """Opening a file sends no request; reading does. A file that is read from beginning to end is one
+    download, whatever the size of the reads.
+
+    What was read is read again without a request, also by another program.
+    """
+    path, truth = archive.path_of(archive.big), bytes_of(archive.box, archive.big)
+    archive.box.reset()
+    with path.open("rb", buffering=0) as file:
+        assert requests(archive.box) == []
+        sizes = iter([1, 4095, 4097, 100_001, 3, 65_536])
+        parts = []
+        while part := file.read(next(sizes, 300_007)):
+            parts.append(part)
+    assert b"".join(parts) == truth
+    assert len(requests(archive.box)) == 1
+    digest = archive.mount.run("sha256sum", str(path)).stdout[:64]
+    assert digest == hashlib.sha256(truth).hexdigest()
+    assert len(requests(archive.box)) == 1
+
+
+def test_a_small_file_is_fetched_whole(archive: Shared) -> None:
+    """A file of less than 4 MiB is fetched whole, in one request, wherever the first read is."""
+    path = next(p for p in (archive.root / "recent").iterdir() if MIB < p.stat().st_size < 4 * MIB)
+    archive.box.reset()
+    with path.open("rb") as file:
+        file.seek(-1000, os.SEEK_END)
+        tail = file.read()
+        file.seek(0)
+        assert file.read()[-1000:] == tail
+    assert len(requests(archive.box)) == 1
+
+
+def test_every_way_of_reading_gives_the_same_bytes(archive: Shared) -> None:
+    """`mmap`, `dd` with odd block sizes, `tail -c` and random reads give the same bytes as `cat`."""
+    path = str(archive.path_of(archive.big))
+    mapped = (
+        "import mmap, sys; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)"
+    )
+    random = "r = random.Random(1); order = r.sample(range(160), 160); p = {n: 0 for n in order}"
+    commands: list[list[str]] = [
+        ["cat", path],
+        ["dd", "status=none", "bs=77777", f"if={path}"],
+        ["tail", "-c", str(BIG), path],
+        [sys.executable, "-c", f"{mapped}; sys.stdout.buffer.write(m)", path],
+        [
+            sys.executable,
+            "-c",
+            f"import os, random, sys; {random}; f = open(sys.argv[1], 'rb')\n"
+            "for n in order: p[n] = os.pread(f.fileno(), 131072, n * 131072)\n"
+            "sys.stdout.buffer.write(b''.join(p[n] for n in sorted(p)))",
+            path,
+        ],
+    ]
+    truth = hashlib.sha256(bytes_of(archive.box, archive.big)).hexdigest()
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+        assert hashlib.sha256(done.stdout).hexdigest() == truth, command
+
+
+@pytest.fixture(scope="module")
+def victims(shared: Shared | None) -> Iterator[tuple[Box, Mount, list[Path]]]:
+    """Files of 6 MiB, one for each test that has something go wrong, and a mount that outlives them all."""
+    assert shared is not None
+    with sandbox_process(media=5) as box:
+        made = [box.add(size=6 * MIB, created=f"2025-06-01T10:00:{n:02}+00:00") for n in range(20)]
+        with mounted(box.url) as mount:
+            paths = {xattr(p, "id"): p for p in (mount.root / "by-date/2025/06/01").iterdir()}
+            yield box, mount, [paths[str(m["id"])] for m in made]
+
+
+def fault(box: Box, path: Path, kind: str, **fields: Any) -> str:
+    """Spoils the downloads of one file; returns its true hash."""
+    target = f"/api/v3/medias/{xattr(path, 'id')}/download"
+    truth = hashlib.sha256(box.call("GET", target).body).hexdigest()
+    box.fault(kind, path=target, **fields)
+    return truth
+
+
+def test_a_download_that_breaks_off_is_taken_up(victims: tuple[Box, Mount, list[Path]]) -> None:
+    """A download that breaks off is taken up where it broke off, and the reader notices nothing but the
+    time.
+    """
+    box, _, paths = victims
+    truth = fault(box, paths[0], "cut", after_bytes=2_500_000)
+    box.reset()
+    assert hashlib.sha256(paths[0].read_bytes()).hexdigest() == truth
+    sent = requests(box, "download")
+    assert len(sent) == 2
+    assert sum(r["bytes"] for r in sent if "bytes" in r) <= 7 * MIB
+
+
+@pytest.mark.parametrize("kind", ["long", "short", "wrong-range", "html", "json"])
+def test_a_wrong_body_never_reaches_a_reader(victims: tuple[Box, Mount, list[Path]], kind: str) -> None:
+    """A body that is not what was asked for (of another length than the record states, of another range, a
+    web page, a JSON message) never reaches a reader: the read is EIO.
+    """
+    box, _, paths = victims
+    path = paths[1 + ["long", "short", "wrong-range", "html", "json"].index(kind)]
+    truth = fault(box, path, kind, times=None)
+    assert errno_of(path.read_bytes) == "EIO"
+    box.clear_faults()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == truth
+
+
+def test_a_service_without_ranges_is_spooled() -> None:
+    """From a service that ignores ranges the whole body is fetched once while the file is open, into a file
+    without a name in the cache folder; random reads are answered from it, and its room is given back when
+    the file is closed.
+    """
+    with sandbox_process(media=5, ranges=False) as box:
+        media = box.add(size=BIG, created="2025-06-01T10:00:00+00:00")
+        with mounted(box.url) as mount:
+            path, truth = path_of(mount, media), bytes_of(box, media)
+            box.reset()
+            with path.open("rb") as file:
+                for offset in (12 * MIB, 3, 19 * MIB, 7 * MIB + 1):
+                    file.seek(offset)
+                    assert file.read(5000) == truth[offset : offset + 5000]
+                assert mount.status()["reading"]["spools"] == 1
+                assert list((mount.cache / mount.account / "spool").iterdir()) == []
+            assert len(requests(box)) == 1
+            wait_until(lambda: mount.status()["reading"]["spools"] == 0)
+
+
+def test_redirects_get_no_credentials_and_expired_links_are_renewed() -> None:
+    """A redirect to another host is followed without the account's credentials, and an expired link is
+    asked for anew.
+    """
+    with sandbox_process(media=5, redirect=True, redirect_ttl_s=0.5) as box:
+        media = box.add(size=BIG, created="2025-06-01T10:00:00+00:00")
+        with mounted(box.url) as mount:
+            path, truth = path_of(mount, media), bytes_of_storage(box, media)
+            box.reset()
+            with path.open("rb", buffering=0) as file:
+                assert file.read(1000) == truth[:1000]
+                time.sleep(0.6)
+                for offset in (18 * MIB, 9 * MIB):
+                    assert os.pread(file.fileno(), 1000, offset) == truth[offset : offset + 1000]
+            stored = box.requests(origin="storage")
+            assert len(stored) >= 3
+            assert not any("authorization" in {k.lower() for k in r.get("headers", {})} for r in stored)
+            assert len(box.requests(origin="api", path="/download")) >= 2
+
+
+def bytes_of_storage(box: Box, media: dict[str, Any]) -> bytes:
+    location = box.call("GET", f"/api/v3/medias/{media['id']}/download").headers["location"]
+    return box.call("GET", location, token=None).body
+
+
+def test_two_versions_are_never_mixed() -> None:
+    """When the content changes under an open file, reads of it fail with ESTALE, so two versions are never
+    mixed; opened anew, it shows the new content.
+    """
+    with sandbox_process(media=5) as box:
+        media = box.add(size=BIG, created="2025-06-01T10:00:00+00:00")
+        with mounted(box.url) as mount:
+            path = path_of(mount, media)
+            with path.open("rb", buffering=0) as file:
+                assert len(file.read(4096)) == 4096
+                box.update(media["id"], size=BIG, seed=77)
+                assert errno_of(lambda: os.pread(file.fileno(), 4096, 15 * MIB)) == "ESTALE"
+            assert path.read_bytes() == bytes_of(box, media)
+
+
+# --- listings ------------------------------------------------------------------------------------------
+
+
+def test_a_directory_is_shown_whole_or_fails() -> None:
+    """A directory is shown from a whole listing of what it holds; while there is none, it fails, and never
+    shows a part.
+    """
+    with sandbox_process(media=300) as box, mounted(box.url) as mount:
+        os.listdir(mount.root / "by-date")
+        folder = mount.root / "by-user/John Doe (1000)"
+        box.fault("status", path="/api/v3/medias", status=500, times=None)
+        assert errno_of(lambda: os.listdir(folder)) == "EIO"
+        box.clear_faults()
+        wanted = sum(m["owner"]["id"] == 1000 and m["completed"] for m in box.world())
+        assert len(os.listdir(folder)) == wanted
+
+
+def test_how_old_a_listing_may_be() -> None:
+    """A listing younger than `fresh_for`, 60 seconds by default, is shown without a request. Up to ten times
+    that age it is shown at once and refreshed behind, so that the next `ls` shows what has changed. An older
+    one is refreshed first. `mediafs refresh PATH` lists a directory again at once.
+    """
+    assert DEFAULTS.fresh_for_s == 60
+    with sandbox_process(media=20) as box, mounted(box.url, lines=['fresh_for = "400ms"']) as mount:
+        recent = mount.root / "recent"
+
+        def shows(media: dict[str, Any]) -> bool:
+            return str(media["id"]) in {xattr(path, "id") for path in recent.iterdir()}
+
+        os.listdir(recent)
+        one = box.add()
+        box.reset()
+        assert not shows(one)
+        assert requests(box) == []
+        time.sleep(0.5)
+        assert not shows(one), "it is shown as it was, and refreshed behind"
+        wait_until(lambda: requests(box) != [])
+        wait_until(lambda: shows(one))
+        two = box.add()
+        time.sleep(4.1)
+        assert shows(two), "too old: it is refreshed first"
+        three = box.add()
+        assert mount.mediafs("refresh", str(recent)).returncode == 0
+        assert shows(three)
+
+
+def test_a_walk_costs_the_pages_of_one_listing() -> None:
+    """The listing of a day is one open-ended page, oldest media first, which also brings the days after it.
+    A walk through all of `by-date/` therefore costs the pages of one whole listing, and the next day costs
+    nothing after the first.
+    """
+    with sandbox_process(media=600) as box:
+        days = sorted({m["created"][:10].replace("-", "/") for m in box.world() if m["completed"]})
+        total = sum(m["completed"] for m in box.world())
+        with mounted(box.url) as mount:
+            first, second = (mount.root / "by-date" / day for day in days[100:102])
+            assert os.listdir(first)
+            (sent,) = requests(box)
+            assert "order=asc" in sent["query"]
+            assert "since=" in sent["query"]
+            assert "until=" not in sent["query"]
+            assert os.listdir(second)
+            assert len(requests(box)) == 1
+        with mounted(box.url) as mount:
+            box.reset()
+            assert len(mount.files("by-date")) == total
+            assert len(requests(box)) <= -(-total // 100) + 1
+
+
+def test_a_slow_listing_goes_on_behind() -> None:
+    """Where a listing takes longer than `list_deadline`, 20 seconds by default, `ls` fails with ETIMEDOUT;
+    the listing goes on behind, and a later `ls` succeeds.
+    """
+    assert DEFAULTS.list_deadline_s == 20
+    with sandbox_process(media=300) as box, mounted(box.url, lines=['list_deadline = "600ms"']) as mount:
+        box.set(latency_s=1.2)
+        recent = mount.root / "recent"
+        assert errno_of(lambda: os.listdir(recent)) == "ETIMEDOUT"
+        wait_until(lambda: errno_of(lambda: os.listdir(recent)) == "success")
+        assert len(os.listdir(recent)) == 100
+        assert len(requests(box)) == 1
+
+
+def test_refused_credentials_fail_an_old_directory() -> None:
+    """refused credentials, and answers that cannot be right, fail it as soon as its listing is ten times
+    `fresh_for` old.
+    """
+    with sandbox_process(media=20) as box, mounted(box.url, lines=['fresh_for = "100ms"']) as mount:
+        recent = mount.root / "recent"
+        assert os.listdir(recent)
+        time.sleep(1.1)
+        box.fault("html", path="/api/v3/medias")
+        assert errno_of(lambda: os.listdir(recent)) == "EIO"
+        wait_until(lambda: errno_of(lambda: os.listdir(recent)) == "success", 30)
+        time.sleep(1.1)
+        box.fault("status", path="/api/v3/medias", status=401, times=None)
+        assert errno_of(lambda: os.listdir(recent)) == "EACCES"
+
+
+def test_who_is_gone_loses_all_names() -> None:
+    """The refresh that finds it gone takes away its names in all views.
+
+    reading what is not held already is ENOENT.
+    """
+    with sandbox_process(media=5) as box:
+        media = box.add(filename="x.png", size=300_000, created="2025-06-01T10:00:00+00:00")
+        with mounted(box.url) as mount:
+            names = [
+                mount.root / path
+                for view in VIEWS
+                for path in mount.files(view)
+                if xattr(mount.root / path, "id") == str(media["id"])
+            ]
+            assert len(names) == 3
+            box.remove(media["id"])
+            assert all(name.exists() for name in names)
+            assert errno_of(names[0].read_bytes) == "ENOENT"
+            assert mount.mediafs("refresh", str(names[0].parent)).returncode == 0
+            wait_until(lambda: not any(name.exists() for name in names))
+
+
+# --- attributes ----------------------------------------------------------------------------------------
+
+
+def test_attributes_are_there_for_free(archive: Shared) -> None:
+    """`getfattr` shows what the service knows of a media, under `user.mediafs.`: `title`, `description`,
+    `latitude`, `longitude`, `id`, `vendor`, `account`, `conversation`, `owner`, `owner_id`, `created`,
+    `status`, `media_type`, `mime_type`, `source_type`, `etag`, `duration`, `cached` and `record` (the
+    service's JSON). No attribute costs a request, and one that has no value is ENODATA.
+    """
+    quoted = re.findall(r"`([a-z_]+)`", str(test_attributes_are_there_for_free.__doc__))
+    assert len(quoted) == 20
+    names = quoted[1:]  # the first is `getfattr`
+    files = [archive.root / path for path in archive.mount.files("by-date/2025/12/31")]
+    archive.box.reset()
+    with_value = {name for name in names for path in files if xattr(path, name) is not None}
+    assert with_value == set(names) - {"etag", "duration"}, "which Apizee's records do not tell"
+    assert requests(archive.box) == []
+    for path in files:
+        media = archive.world[str(xattr(path, "id"))]
+        assert xattr(path, "source_type") == media["source_type"]
+        assert xattr(path, "owner_id") == str(media["owner"]["id"])
+        assert errno_of(lambda path=path: os.getxattr(path, "user.mediafs.nonsense")) == "ENODATA"
+
+
+def test_copies_take_eight_attributes_along(archive: Shared) -> None:
+    """`listxattr` names eight of them, so that copies take them along: title, description, id, vendor,
+    conversation, owner, created and media_type. A title or description that is too long for a disk's
+    attribute room (together over about 3,000 bytes) is readable by name but not listed.
+    """
+    eight = {"title", "description", "id", "vendor", "conversation", "owner", "created", "media_type"}
+    listed = set(os.listxattr(archive.path_of(archive.big)))
+    assert listed <= {f"user.mediafs.{name}" for name in eight}
+    found = set().union(*(os.listxattr(p) for p in (archive.root / "by-conversation/5999").iterdir()))
+    assert found == {f"user.mediafs.{name}" for name in eight}
+    (long,) = (archive.root / "by-date/2025/06/01").glob("long*")
+    texts = {"user.mediafs.title", "user.mediafs.description"}
+    assert len(texts & set(os.listxattr(long))) == 1, "1,800 bytes each: one fits"
+    assert xattr(long, "title") == xattr(long, "description") == LONG
+    values = sum(len(name) + len(os.getxattr(long, name)) for name in os.listxattr(long))
+    assert values <= 3000
+
+
+def test_attributes_have_the_names_that_desktops_know(archive: Shared) -> None:
+    """The names that desktops know are aliases: `user.xdg.comment`, `user.mime_type` and
+    `user.dublincore.title`, `.description`, `.creator`, `.date` and `.identifier`.
+    """
+    path = next(p for p in (archive.root / "recent").iterdir() if xattr(p, "description"))
+    for alias, name in {
+        "user.xdg.comment": "description",
+        "user.mime_type": "mime_type",
+        "user.dublincore.title": "title",
+        "user.dublincore.description": "description",
+        "user.dublincore.creator": "owner",
+        "user.dublincore.date": "created",
+        "user.dublincore.identifier": "id",
+    }.items():
+        assert os.getxattr(path, alias).decode() == xattr(path, name), alias
+
+
+def test_no_attribute_opens_a_media_without_a_login(archive: Shared) -> None:
+    """Links and hashes that open a media without a login are in no attribute, not in `record` either."""
+    secrets = [m["hash"] for m in archive.world.values()]
+    assert all(secrets)
+    for path in archive.mount.files("recent"):
+        told = " ".join(
+            str(xattr(archive.root / path, n)) for n in ("record", "title", "description", "etag")
+        )
+        assert "showVideo" not in told
+        assert archive.world[str(xattr(archive.root / path, "id"))]["hash"] not in told
+
+
+def test_directories_tell_how_they_were_listed(archive: Shared) -> None:
+    """Directories have `user.mediafs.complete`, `user.mediafs.listed` and, after a failure,
+    `user.mediafs.error`.
+    """
+    for folder in ("by-date", "by-date/2025", "by-date/2025/12/31", "by-user", "recent"):
+        assert xattr(archive.root / folder, "complete") == "true"
+        listed = datetime.fromisoformat(str(xattr(archive.root / folder, "listed")))
+        assert abs((datetime.now(UTC) - listed).total_seconds()) < 600
+        assert xattr(archive.root / folder, "error") is None
+
+
+# --- what is refused -----------------------------------------------------------------------------------
+
+
+def opened(path: Path, flags: int) -> None:
+    os.close(os.open(path, flags, 0o600))
+
+
+ACL = bytes.fromhex("02000000 01000600 ffffffff 04000000 ffffffff 20000000 ffffffff")
+
+
+def attempts(file: Path, folder: Path) -> dict[str, list[Callable[[], object]]]:
+    """Row of the table -> what it speaks of."""
+    stat, new, name = file.stat(), folder / "new", "user.mediafs."
+    return {
+        "open for writing, to append, or with `O_TRUNC`; `truncate`": [
+            lambda: opened(file, os.O_WRONLY),
+            lambda: opened(file, os.O_RDWR),
+            lambda: opened(file, os.O_WRONLY | os.O_APPEND),
+            lambda: opened(file, os.O_RDONLY | os.O_TRUNC),
+            lambda: os.truncate(file, 0),
+        ],
+        "create, `mkdir`, `mknod`, `ln`, `ln -s`": [
+            lambda: opened(new, os.O_CREAT | os.O_WRONLY),
+            new.mkdir,
+            lambda: os.mknod(new),
+            lambda: os.link(file, new),
+            lambda: new.symlink_to("x"),
+        ],
+        "`rm`, `rmdir`, `mv`": [
+            file.unlink,
+            folder.rmdir,
+            lambda: file.rename(new),
+        ],
+        "`chmod`, `chown`, `touch`": [
+            lambda: file.chmod(0o640),
+            # Without privilege the kernel itself says EPERM to a change of owner.
+            lambda: os.chown(file, os.geteuid() + 1, -1),
+            lambda: os.utime(file),
+            lambda: os.utime(folder, (1, 1)),
+        ],
+        "`chmod`, `chown`, `touch -d` to what it already is": [
+            lambda: file.chmod(0o600),
+            lambda: os.chown(file, stat.st_uid, stat.st_gid),
+            lambda: os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns)),
+        ],
+        "set or remove a title, description, latitude or longitude": [
+            action
+            for each in ("title", "description", "latitude", "longitude")
+            for action in (
+                lambda each=each: os.setxattr(file, name + each, b"1"),
+                lambda each=each: os.removexattr(file, name + each),
+            )
+        ],
+        "set or remove any other `user.` attribute": [
+            action
+            for each in (f"{name}id", f"{name}owner", "user.other", "user.mime_type")
+            for action in (
+                lambda each=each: os.setxattr(file, each, b"1"),
+                lambda each=each: os.removexattr(file, each),
+            )
+        ],
+        "set or remove `security.` attributes, set an ACL": [
+            lambda: os.setxattr(file, "security.x", b"1") if os.geteuid() == 0 else no_acl(file),
+            lambda: os.setxattr(file, "system.posix_acl_access", ACL),
+            lambda: os.removexattr(file, "system.posix_acl_access"),
+        ],
+    }
+
+
+def no_acl(file: Path) -> None:
+    """Only root gets as far as the mount with an attribute in `security.`."""
+    os.setxattr(file, "system.posix_acl_access", ACL)
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_what_is_refused_and_how(archive: Shared, row: str) -> None:
+    """| you try | you get |"""
+    file = archive.plain()
+    made = attempts(file, file.parent)
+    assert set(made) == set(REFUSED), "every row of the table is tried"
+    for action in made[row]:
+        assert errno_of(action) == stated(REFUSED[row])
+
+
+def test_a_read_only_mount_refuses_everything_alike(archive: Shared) -> None:
+    """With `mediafs mount --read-only` all of it is EROFS."""
+    with mounted(archive.box.url, "--read-only") as mount:
+        file = next((mount.root / "recent").iterdir())
+        for row, actions in attempts(file, file.parent).items():
+            for action in actions:
+                # Where the directory's mode already forbids it, an ordinary user hears of that.
+                allowed = {"EROFS"} if os.geteuid() == 0 else {"EROFS", stated(REFUSED[row])}
+                assert errno_of(action) in allowed, row
+
+
+# --- errors --------------------------------------------------------------------------------------------
+
+
+Victims = tuple[Box, Mount, list[Path]]
+
+
+def _missing(victims: Victims) -> list[str]:
+    _, mount, paths = victims
+    absent = [
+        paths[0].with_name("x.png"),
+        mount.root / "by-user/424242",
+        mount.root / "by-conversation/424242",
+    ]
+    return [errno_of(path.stat) for path in absent]
+
+
+def _refused(victims: Victims) -> list[str]:
+    box, _, paths = victims
+    fault(box, paths[10], "status", status=403, times=None)
+    # The account's credentials are in test_refused_credentials_fail_an_old_directory.
+    return [errno_of(paths[10].read_bytes)]
+
+
+def _throttled(victims: Victims) -> list[str]:
+    with sandbox_process(media=5) as box, mounted(box.url) as mount:
+        path = next((mount.root / "recent").iterdir())
+        box.fault("status", path=f"/api/v3/medias/{xattr(path, 'id')}", status=429, wait_s=300)
+        began = time.monotonic()
+        found = [errno_of(path.read_bytes), errno_of(lambda: os.listdir(mount.root / "by-conversation/5001"))]
+        assert time.monotonic() - began < 5
+        return found
+
+
+def _late(victims: Victims) -> list[str]:
+    with sandbox_process(media=5) as box, mounted(box.url, lines=['list_deadline = "300ms"']) as mount:
+        box.fault("delay", path="/api/v3/medias", seconds=2)
+        return [errno_of(lambda: os.listdir(mount.root / "recent"))]
+
+
+def _failing(victims: Victims) -> list[str]:
+    box, _, paths = victims
+    fault(box, paths[11], "status", status=500, times=None)
+    fault(box, paths[12], "refuse", times=None)
+    return [errno_of(path.read_bytes) for path in paths[11:13]]
+
+
+def _nonsense(victims: Victims) -> list[str]:
+    box, _, paths = victims
+    fault(box, paths[13], "status", status=204, times=None)
+    fault(box, paths[14], "empty", times=None)
+    return [errno_of(path.read_bytes) for path in paths[13:15]]
+
+
+def _changed(victims: Victims) -> list[str]:
+    box, _, paths = victims
+    found = []
+    for path, change in (
+        (paths[15], box.remove),
+        (paths[16], lambda id_: box.update(id_, size=6 * MIB, seed=9)),
+    ):
+        with path.open("rb", buffering=0) as file:
+            file.read(4096)
+            change(int(str(xattr(path, "id"))))
+            found.append(errno_of(lambda file=file: os.pread(file.fileno(), 4096, 5 * MIB)))
+    return found
+
+
+def _no_room(victims: Victims) -> list[str]:
+    with sandbox_process(media=5, ranges=False) as box:
+        media = box.add(size=6 * MIB, created="2025-06-01T10:00:00+00:00")
+        with mounted(box.url) as mount:
+            path = path_of(mount, media)
+            # No file of the daemon may be larger: to it that is a full disk.
+            resource.prlimit(mount.pids[-1], resource.RLIMIT_FSIZE, (4 * MIB, resource.RLIM_INFINITY))
+            found = errno_of(path.read_bytes)
+            resource.prlimit(mount.pids[-1], resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+            assert path.read_bytes() == bytes_of(box, media)
+            return [found]
+
+
+HAPPENINGS: dict[str, Callable[[Victims], list[str]]] = {
+    "there is no such media, conversation or user": _missing,
+    "the service refuses the media (403), or the account's credentials (401)": _refused,
+    "the service asks to wait for longer than the deadline (429)": _throttled,
+    "a listing, or a read, is not done within its deadline": _late,
+    "the service cannot be reached, or fails (5xx) three times": _failing,
+    "its answer is not what it should be, or not ready yet (204)": _nonsense,
+    "the content changed, or went, under an open file": _changed,
+    "there is no room for a body that has to be fetched whole": _no_room,
+}
+
+
+@pytest.mark.parametrize("row", FAILURES)
+def test_what_happened_and_its_errno(victims: Victims, row: str) -> None:
+    """| what happened | you get |
+
+    A failure concerns the operation that met it: other files go on, and the next try starts anew.
+    """
+    assert set(HAPPENINGS) == set(FAILURES), "every row of the table happens"
+    assert set(HAPPENINGS[row](victims)) == {stated(FAILURES[row])}
+    box, _, paths = victims
+    assert len(paths[19].read_bytes()) == 6 * MIB, "other files go on"
+    box.clear_faults()
+    if row in ("the service cannot be reached, or fails (5xx) three times",):
+        assert all(len(path.read_bytes()) == 6 * MIB for path in paths[11:13])
