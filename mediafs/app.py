@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def make_vendor(account: AccountConfig) -> Vendor:
         options = ApizeeOptions(
             base_url=account.base_url,
             user=account.user,
-            filters=ApizeeFilters(conversation=account.filters.conversation, user=account.filters.user),
+            filters=ApizeeFilters(**asdict(account.filters)),
             **secrets,
         )
     except ValueError as error:
@@ -101,7 +101,7 @@ async def running(
     """
     folder = private_cache_dir(cache_dir / account.name)
     names = Names(account.names.value)
-    filters = f"{account.filters.conversation},{account.filters.user}"
+    filters = ",".join(asdict(account.filters).values())
     identity = "|".join(
         (account.vendor, account.base_url, account.user or "", names.value, account.time_zone.key)
     )

@@ -156,6 +156,20 @@ Scope = Days | Conversation | User | Recent | Everything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Only:
+    """What else narrows a question down, where a service can; None and () leave it open."""
+
+    statuses: tuple[str, ...] = ()
+    """In the vendor's words; a service has its own default (Apizee: `completed`)."""
+    search: str | None = None
+    media_type: str | None = None
+    source_type: str | None = None
+    tag: str | None = None
+    group: str | None = None
+    """Media of the users of a group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """One page asked of a service.
 
@@ -166,6 +180,7 @@ class Question:
     scope: Conversation | User | Everything = field(default_factory=Everything)
     since: datetime | None = None
     until: datetime | None = None
+    only: Only = field(default_factory=Only)
     newest_first: bool = False
     cursor: Cursor | None = None
     limit: int = 100

@@ -41,7 +41,7 @@ def read(path: Path) -> Document:
     try:
         mode, raw = read_file(path, _LONGEST_BYTES)
     except FileNotFoundError:
-        raise ConfigError([f'{path}: no such file; "mediafs init" writes one']) from None
+        raise ConfigError([f"{path}: no such file; README.md shows one"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     if len(raw) > _LONGEST_BYTES:

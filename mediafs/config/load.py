@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -272,13 +272,11 @@ def _vendor(table: Table) -> tuple[str | None, VendorKeys]:
 
 def _filters(table: Table, default: Filters) -> Filters:
     inner = table.table("filters", '{ conversation = "conversation_id", user = "user_id" }')
-    inner.refuse_others(("conversation", "user"))
-    filters = Filters(
-        conversation=inner.take("conversation", values.query_name, default.conversation),
-        user=inner.take("user", values.query_name, default.user),
-    )
-    if filters.conversation == filters.user:
-        table.wrong("filters", "conversation and user must be different names")
+    names = [each.name for each in fields(Filters)]
+    inner.refuse_others(names)
+    filters = Filters(**{name: inner.take(name, values.query_name, getattr(default, name)) for name in names})
+    if len({getattr(filters, name) for name in names}) < len(names):
+        table.wrong("filters", "each filter needs a name of its own")
     return filters
 
 

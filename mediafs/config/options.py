@@ -54,6 +54,9 @@ class Filters:
 
     conversation: str = "conversation_id"
     user: str = "user_id"
+    group: str = "group_id"
+    tag: str = "tag"
+    source: str = "source_type"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ among them): those names are configuration, and `probe` proves them before they 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from ..errors import (
     CredentialsRefused,
@@ -32,6 +32,7 @@ from ..model import (
     Everything,
     Media,
     MediaId,
+    Only,
     Page,
     Question,
     Scope,
@@ -42,6 +43,7 @@ from ..model import (
 from ._apizee_record import MEDIA_ID, media_of
 from ._json import parse
 from ._words import harmless
+from .apizee_options import HEADER_SAFE, ApizeeFilters, ApizeeOptions
 from .protocol import Call, Credential, Flow, Pairs, Reply
 
 NAME: Final = "apizee"
@@ -56,59 +58,9 @@ RENEW_AT: Final = 0.9
 IMPOSSIBLE_ID: Final = "2147483647"
 """An id that no user and no conversation has, and that a service of integers still understands."""
 
-_RESERVED: Final = frozenset({"status", "offset", "limit", "since", "until", "search", "orderby", "order"})
 _NUMBER_ID: Final = re.compile(r"\d{1,19}", re.ASCII)
 _CONVERSATION_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:@=+-]{0,127}", re.ASCII)
 """`ID can be a string or an integer`. Without a dot: what desktops probe for is `Thumbs.db`."""
-_PARAMETER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,63}", re.ASCII)
-_HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApizeeFilters:
-    """Query names that the vendor's public page lost."""
-
-    conversation: str = "conversation_id"
-    user: str = "user_id"
-
-    def __post_init__(self) -> None:
-        for name in (self.conversation, self.user):
-            if not _PARAMETER.fullmatch(name) or name in _RESERVED:
-                raise ValueError(f"filters: {name[:64]!r} cannot be the name of a filter")
-        if self.conversation == self.user:
-            raise ValueError("filters: conversation and user need different names")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApizeeOptions:
-    """One account: a token, or a user name with a password.
-
-    Raises ValueError, without the value, for what cannot work.
-    """
-
-    base_url: str = "https://cloud.apizee.com"
-    token: str | None = field(default=None, repr=False)
-    username: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
-    user: str | None = None
-    """Whose media: a user's id, or `all` for the enterprise (an administrator's token). None: the
-    token's own user."""
-    filters: ApizeeFilters = field(default_factory=ApizeeFilters)
-
-    def __post_init__(self) -> None:
-        split = urlsplit(self.base_url)
-        if split.scheme not in ("http", "https") or not split.hostname:
-            raise ValueError("base_url: an address such as https://cloud.apizee.com is needed")
-        if split.query or split.fragment or split.username is not None:
-            raise ValueError("base_url: neither query, fragment nor credentials belong in it")
-        if (self.token is None) == (self.username is None and self.password is None):
-            raise ValueError("either token, or username and password, is needed")
-        if self.token is None and not (self.username and self.password):
-            raise ValueError("username and password belong together")
-        if self.token is not None and not _HEADER_SAFE.fullmatch(self.token):
-            raise ValueError("token: it is empty or holds a character that no header can carry")
-        if self.user is not None and not self.user.strip():
-            raise ValueError("user: an id, or all")
 
 
 class Apizee:
@@ -166,7 +118,7 @@ class Apizee:
             raise self._login_failure(call, reply)
         root = parse(NAME, "login", reply.body)
         token = root["access_token"].text()
-        if token is None or not _HEADER_SAFE.fullmatch(token):
+        if token is None or not HEADER_SAFE.fullmatch(token):
             root["access_token"].refuse("there is no token that a header can carry")
         life_s = root["expires_in"].number()
         if life_s is not None and life_s <= 0:
@@ -204,7 +156,22 @@ class Apizee:
             query.append(("since", _stamp(question.since, up=False)))
         if question.until is not None:
             query.append(("until", _stamp(question.until, up=True)))
+        query += self._only(question.only)
         return self._list(tuple(query), question.scope, "list")
+
+    def _only(self, only: Only) -> list[tuple[str, str]]:
+        names = self._options.filters
+        # "One or more statuses": how several are written is not documented; a comma is WordPress's way,
+        # whose list of parameters this is.
+        wanted = (
+            ("status", ",".join(only.statuses) or None),
+            ("search", only.search),
+            ("media_type", only.media_type),
+            (names.source, only.source_type),
+            (names.tag, only.tag),
+            (names.group, only.group),
+        )
+        return [(name, value) for name, value in wanted if value is not None]
 
     def _list(self, query: Pairs, scope: Conversation | User | Everything, operation: str) -> Call:
         filters = self._options.filters
@@ -379,3 +346,6 @@ def _named(scope: Scope | MediaId | None) -> str:
             return f" of media {harmless(scope)}"
         case _:
             return ""
+
+
+__all__ = ["Apizee", "ApizeeFilters", "ApizeeOptions"]

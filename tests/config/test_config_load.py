@@ -329,7 +329,7 @@ def test_since_is_judged_by_the_clock_of_the_account(write: Write) -> None:
         ('conversations = [\n  "1",\n  "1",\n]', "6: accounts.clinic.conversations[1]: '1' is listed twice"),
         ('conversations = ["1", 1]', "4: accounts.clinic.conversations[1]: '1' is listed twice"),
         ("conversations = [true]", "4: accounts.clinic.conversations[0]: must be a text or a number"),
-        ('filters = { user = "conversation_id" }', "4: accounts.clinic.filters: conversation and user must"),
+        ('filters = { user = "conversation_id" }', "4: accounts.clinic.filters: each filter needs a name of its own"),
         ('filters = { users = "x" }', '4: accounts.clinic.filters.users: unknown key; did you mean "user"?'),
         ('time_zone = "Mars/Base"', "4: accounts.clinic.time_zone: 'Mars/Base' is not a time zone known"),
         ('time_zone = "Europe"', "4: accounts.clinic.time_zone: 'Europe' is not a time zone known"),

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from mediafs.model import (
     ConversationId,
     Media,
     MediaId,
+    Only,
     Page,
     Question,
     Span,
@@ -34,6 +36,7 @@ from mediafs.vendors.apizee import Apizee, ApizeeOptions
 from tests.fakes import MemorySource, content_of, make_media
 
 COUNT = 250
+TODAY = datetime(2024, 5, 17, 10, tzinfo=UTC)
 PERSON = Urgency.PERSON
 
 
@@ -199,3 +202,26 @@ async def test_a_body_is_the_span_asked_for(make: MakeAccount, span: Span) -> No
         assert body.start == span.start
         assert body.total in (media.size, None)
         assert content == account.content(media.id)[span.start : span.stop]
+
+
+async def test_every_filter_of_the_apizee_listing_narrows_it() -> None:
+    world = World.generate(0, seed=1)
+    world.add(media_type="image", source_type="unknown", title="a red door", tags=("north",), created=TODAY)
+    world.add(media_type="video", source_type="screen", title="a blue door", created=TODAY)
+    world.add(media_type="image", source_type="screen", title="a window", status="in_progress", created=TODAY)
+    async with serve(world, Options()) as server:
+        vendor = Apizee(ApizeeOptions(base_url=server.url, token=server.options.token, user="all"))
+        async with RemoteAccount(AccountName("sandbox-contract"), vendor) as source:
+
+            async def titles(**only: Any) -> list[str]:
+                page = await source.page(Question(only=Only(**only)), urgency=PERSON)
+                return sorted(m.title or "" for m in page.media)
+
+            assert await titles() == ["a blue door", "a red door"]
+            assert await titles(media_type="video") == ["a blue door"]
+            assert await titles(source_type="unknown") == ["a red door"]
+            assert await titles(search="blue") == ["a blue door"]
+            assert await titles(tag="north") == ["a red door"]
+            assert await titles(statuses=("in_progress",)) == ["a window"]
+            assert len(await titles(statuses=("in_progress", "completed"))) == 3
+            assert await titles(group="987") == []
