@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -26,6 +27,8 @@ from .tree import Names, Tree, TreeOptions, file_name, folder_name
 from .vendors import VENDORS
 from .vendors.apizee import ApizeeFilters, ApizeeOptions
 from .vendors.protocol import Vendor
+
+log = logging.getLogger(__name__)
 
 LIMITS = "limiter"
 """Where the catalogue keeps what was learnt of the service's rate limit."""
@@ -142,14 +145,22 @@ async def running(
 
 async def _keep_limits(source: RemoteAccount, opened: Catalogue) -> None:
     """What is known of the service's rate outlives a crash: a new daemon must not spend it twice."""
-    kept = None
+    kept = opened.database.remembered(LIMITS)
     try:
         while True:
             await trio.sleep(KEEP_LIMITS_S)
-            if (limits := source.export_limits()) != kept:
-                opened.database.remember(LIMITS, kept := limits)
+            kept = _keep(opened, kept, source.export_limits())
     finally:
-        opened.database.remember(LIMITS, source.export_limits())
+        _keep(opened, kept, source.export_limits())
+
+
+def _keep(opened: Catalogue, kept: object, limits: object) -> object:
+    try:
+        if limits != kept:
+            opened.database.remember(LIMITS, limits)
+    except MediafsError as error:
+        log.warning("the service's rate limit cannot be remembered: %s", error)
+    return limits
 
 
 def _sync_options(account: AccountConfig, filters: str) -> SyncOptions:

@@ -16,7 +16,8 @@
     |- Changed             content changed, or went, under an open handle
     |- ValueRefused        the service refuses a value (400)
     |- Unsupported         the service has no such operation
-    |- NoRoom              no room to spool
+    |- NoRoom              no room on disk
+    |- LocalFailure        something of this machine failed: a disk, a database
     `- ConfigError         the operator's configuration, all problems at once
 
 Each is made from facts and words its own message: what, where, and what to do. Messages never hold
@@ -76,7 +77,15 @@ class InvalidReply(MediafsError):
 
 
 class FilterRefused(InvalidReply):
-    """The service ignores a filter: the listing would hold everything."""
+    """The service ignores a filter: the listing would hold everything.
+
+    `by_value`: it refused the impossible id of a probe with 400. That may be for the filter's name or
+    for the value; a true id tells which.
+    """
+
+    def __init__(self, message: str, *, by_value: bool = False) -> None:
+        super().__init__(message)
+        self.by_value = by_value
 
 
 class Incomplete(InvalidReply):
@@ -100,7 +109,11 @@ class Unsupported(MediafsError):
 
 
 class NoRoom(MediafsError):
-    """No room on disk to spool a body."""
+    """No room on disk, to spool a body or to keep a listing."""
+
+
+class LocalFailure(MediafsError):
+    """Something of this machine failed: a disk, a database."""
 
 
 class ConfigError(MediafsError):

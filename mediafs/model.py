@@ -15,7 +15,7 @@ Only values live here: frozen, checked when they are made, free of I/O.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import Enum, IntEnum
 from typing import NewType
 
@@ -26,6 +26,12 @@ UserId = NewType("UserId", str)
 Inode = NewType("Inode", int)
 Cursor = NewType("Cursor", str)
 """Where a service's next page begins; only the vendor's module knows what is in it."""
+
+
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+"""No media is older or younger: a service's null date (year 1, year 9999) is moved in between at the
+door, for it would make by-date a walk through millennia."""
 
 
 class Urgency(IntEnum):
@@ -206,10 +212,15 @@ class Traits:
     """There is a by-conversation view."""
     users: bool
     """There is a by-user view."""
-    since_filters: bool
-    """Pages can be asked oldest first from a moment on: a crawl then steps by time, not by offset."""
-    narrowed_by_user: bool = False
-    """Every listing carries a user filter, so that a filter which is ignored makes all of them wrong."""
+    all_users: bool = False
+    """The account's own listing shows every user's media, so that all days together hold all of them."""
+    user: UserId | None = None
+    """The one user whose media the account's own listing shows; None: all, or the token's own."""
+
+    @property
+    def narrowed_by_user(self) -> bool:
+        """Every listing carries a user filter, so that a filter which is ignored makes all of them wrong."""
+        return self.all_users or self.user is not None
 
 
 class ChangeKind(Enum):

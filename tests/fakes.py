@@ -70,7 +70,9 @@ class MemorySource:
     asked: Counter[str] = field(default_factory=Counter)
     questions: list[tuple[Question, Urgency]] = field(default_factory=list)
     wait: float = 0
-    narrowed: bool = False
+    all_users: bool = False
+    user: UserId | None = None
+    """Whose media alone are listed, unless somebody else's are asked for."""
 
     @property
     def traits(self) -> Traits:
@@ -78,8 +80,8 @@ class MemorySource:
             page_limit=self.page_limit,
             conversations=True,
             users=True,
-            since_filters=True,
-            narrowed_by_user=self.narrowed,
+            all_users=self.all_users,
+            user=self.user,
         )
 
     async def page(self, question: Question, *, urgency: Urgency) -> Page:
@@ -109,8 +111,9 @@ class MemorySource:
             case User(id_) if self.filters_work:
                 if media.owner is None or media.owner.id != id_:
                     return False
-            case Everything():
-                pass
+            case Everything() if self.user is not None:
+                if media.owner is None or media.owner.id != self.user:
+                    return False
         second = timedelta(seconds=1)
         after = question.since is None or media.created >= question.since - second
         return after and (question.until is None or media.created <= question.until + second)

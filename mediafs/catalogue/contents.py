@@ -2,23 +2,48 @@
 
 Invariants, true between any two calls:
 - among live media, `name` is unique, and a pure function of the record and its clash level;
-- `links` is 1 + (has an owner) + the number of its conversations;
-- what a whole listing no longer showed is not live (or not a member) any more.
+- `links` is the number of names a media has: by-date, by-user, and one for each conversation;
+- what a whole listing no longer showed is not live (or not in that scope) any more;
+- what is gone does not come back by a page that was asked for before it was found to be gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import tzinfo
+from typing import Final, NamedTuple
 
-from ..model import Change, ChangeKind, Conversation, Inode, Media, MediaId, Scope, User, UserId
+from ..model import Change, ChangeKind, Conversation, Inode, Media, MediaId, Owner, User
 from .database import Database
 from .directories import Directories
 from .records import dump_fields, load_media
 
 NameOf = Callable[[Media, int], str]
 FolderOf = Callable[[str, str | None], str]
+
+
+class _Row(NamedTuple):
+    """A media as it is kept."""
+
+    inode: Inode
+    live: int
+    dated: int
+    seen: int
+    created: float
+    size: int | None
+    owner: str | None
+    fields: str
+
+    def is_already(self, media: Media, fields: str, dated: bool) -> bool:
+        """Whether there is nothing to change."""
+        owner = media.owner.id if media.owner else None
+        known = (self.created, self.size, self.owner, self.fields)
+        same = known == (media.created.timestamp(), media.size, owner, fields)
+        return bool(self.live) and same and bool(self.dated or not dated)
+
+
+_ROW: Final = "inode, live, dated, seen, created, size, owner, fields"
 
 
 class Contents:
@@ -41,89 +66,129 @@ class Contents:
         self.edition = 0
         """Grows with everything that changes what a listing shows."""
 
-    def put(self, media: Iterable[Media], clock: int, scope: Scope | None = None) -> list[Change]:
-        """Takes in the records of one page, asked for at `clock`, listed under `scope`.
+    # --- taking in -----------------------------------------------------------------------------------
 
-        Returns what changed. One transaction.
+    def put(
+        self,
+        media: Iterable[Media],
+        clock: int,
+        *,
+        dated: bool = True,
+        conversation: Conversation | None = None,
+    ) -> list[Change]:
+        """Takes in the records of one page, asked for at `clock`. Returns what changed.
+
+        `dated`: they are among what the account's own listing shows, and so in by-date. Not so what
+        only a listing of somebody else's media, or of a conversation with others, has shown.
         """
         changes: list[Change] = []
         with self._db.transaction():
             for one in media:
-                changes.extend(self._put_one(one, clock))
-                if isinstance(scope, Conversation):
-                    changes.extend(self._join(scope, one.id, clock))
-                if one.conversation is not None:
-                    changes.extend(self._join(Conversation(one.conversation), one.id, clock))
+                changes += self._put_one(one, clock, dated)
+                scopes = [conversation] if conversation else []
+                scopes += [Conversation(one.conversation)] if one.conversation is not None else []
+                for scope in scopes:
+                    changes += self._join(scope, one.id, clock)
         self.edition += bool(changes)
         return changes
 
-    def _put_one(self, media: Media, clock: int) -> list[Change]:
-        old = self._db.execute(
-            "SELECT inode, live, name, size, created, day, owner, fields FROM media WHERE id = ?", (media.id,)
-        ).fetchone()
-        owner = media.owner.id if media.owner else None
-        if media.size is None and old is not None and old[1] and old[3] is not None:
-            # A size that was settled by reading holds as long as the record stays what it was.
-            settled = replace(media, size=old[3])
-            if dump_fields(settled) == old[7] and old[4] == media.created.timestamp():
-                media = settled
-        if media.owner:
-            self._know_person(media.owner.id, media.owner.name)
-        fields, day = dump_fields(media), self._day_of(media.created)
-        created = media.created.timestamp()
-        if (
-            old is not None
-            and old[1]
-            and (old[3], old[4], old[6], old[7]) == (media.size, created, owner, fields)
-        ):
-            self._db.execute("UPDATE media SET seen = MAX(seen, ?) WHERE inode = ?", (clock, old[0]))
+    def _put_one(self, media: Media, clock: int, dated: bool) -> list[Change]:
+        found = self._db.execute(f"SELECT {_ROW} FROM media WHERE id = ?", (media.id,)).fetchone()
+        old = _Row(*found) if found else None
+        if old is not None and not old.live and clock <= old.seen:
             return []
-        before = self._places(old[0]) if old is not None and old[1] else ()
+        if old is not None and media.size is None:
+            media = _settled(media, old)
+        changes = self._know_person(media.owner, media) if media.owner else []
+        fields = dump_fields(media)
+        if old is not None and old.is_already(media, fields, dated):
+            self._db.execute("UPDATE media SET seen = MAX(seen, ?) WHERE inode = ?", (clock, old.inode))
+            return changes
         name, base, renamed = self._place(media)
-        if old is None:
-            inode = self._db.execute(
-                "INSERT INTO media(id, name, base, created, day, size, owner, links, seen, fields)"
-                " VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (
-                    media.id,
-                    name,
-                    base,
-                    created,
-                    day,
-                    media.size,
-                    owner,
-                    1 + (owner is not None),
-                    clock,
-                    fields,
-                ),
-            ).lastrowid
-            assert inode is not None
-        else:
-            inode = old[0]
-            self._db.execute(
-                "UPDATE media SET live = 1, name = ?, base = ?, created = ?, day = ?, size = ?, owner = ?,"
-                " seen = MAX(seen, ?), fields = ?,"
-                " links = 1 + (? IS NOT NULL)"
-                " + (SELECT COUNT(*) FROM member WHERE member.inode = media.inode)"
-                " WHERE inode = ?",
-                (name, base, created, day, media.size, owner, clock, fields, owner, inode),
-            )
-        ino = Inode(inode)
-        after = self._places(ino)
-        moved = tuple(sorted(set(before) ^ set(after)))
-        self._directories.touch(place for place, _ in moved)
-        if old is not None and old[1]:
-            was = load_media(media.id, old[4], old[3], old[7])
-            change = Change(
-                kind=ChangeKind.CHANGED,
-                inode=ino,
-                media=media.id,
-                places=moved,
-                content=was.validator != media.validator,
-            )
-        else:
-            change = Change(kind=ChangeKind.ADDED, inode=ino, media=media.id, places=moved)
-        return [*renamed, change]
+        changes += renamed
+        before = self._places(old.inode) if old is not None and old.live else ()
+        values = {
+            "id": media.id,
+            "dated": dated,
+            "name": name,
+            "base": base,
+            "created": media.created.timestamp(),
+            "day": media.created.astimezone(self._zone).date().toordinal(),
+            "size": media.size,
+            "owner": media.owner.id if media.owner else None,
+            "seen": clock,
+            "fields": fields,
+        }
+        inode = self._insert(values) if old is None else self._update(old.inode, values)
+        return [*changes, self._difference(old, inode, media, before)]
+
+    def _insert(self, values: dict[str, object]) -> Inode:
+        names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        inode = self._db.execute(f"INSERT INTO media({names}) VALUES ({marks})", values).lastrowid
+        assert inode is not None
+        self._count_links(Inode(inode))
+        return Inode(inode)
+
+    def _update(self, inode: Inode, values: dict[str, object]) -> Inode:
+        self._db.execute(
+            "UPDATE media SET live = 1, dated = MAX(dated, :dated), name = :name, base = :base,"
+            " created = :created, day = :day, size = :size, owner = :owner, seen = MAX(seen, :seen),"
+            " fields = :fields WHERE inode = :inode",
+            {**values, "inode": inode},
+        )
+        self._count_links(inode)
+        return inode
+
+    def _difference(
+        self, old: _Row | None, inode: Inode, media: Media, before: tuple[tuple[Inode, str], ...]
+    ) -> Change:
+        places = tuple(sorted(set(before) ^ set(self._places(inode))))
+        self._directories.touch(place for place, _ in places)
+        if old is None or not old.live:
+            return Change(kind=ChangeKind.ADDED, inode=inode, media=media.id, places=places)
+        was = load_media(media.id, old.created, old.size, old.fields)
+        content = was.validator != media.validator
+        return Change(kind=ChangeKind.CHANGED, inode=inode, media=media.id, places=places, content=content)
+
+    def _know_person(self, owner: Owner, media: Media) -> list[Change]:
+        """The newest record that has a name gives a user his."""
+        row = self._db.execute("SELECT name, folder, named FROM person WHERE id = ?", (owner.id,)).fetchone()
+        created = media.created.timestamp()
+        if row is not None and (owner.name is None or row[0] == owner.name or created < row[2]):
+            return []
+        folder = self._folder_of(owner.id, owner.name)
+        self._db.execute(
+            "INSERT OR REPLACE INTO person VALUES (?, ?, ?, ?)", (owner.id, owner.name, folder, created)
+        )
+        index = self._directories.known("view", "by-user")
+        if index is None:
+            return []
+        self._directories.touch([index])
+        names = [folder] if row is None else [row[1], folder]
+        places = tuple((index, name) for name in names)
+        return [Change(kind=ChangeKind.CHANGED, inode=index, media=media.id, places=places)]
+
+    def _join(self, scope: Conversation, id_: MediaId, clock: int) -> list[Change]:
+        (inode, live) = self._db.execute("SELECT inode, live FROM media WHERE id = ?", (id_,)).fetchone()
+        known = self._db.execute(
+            "UPDATE member SET seen = MAX(seen, ?) WHERE conversation = ? AND inode = ?",
+            (clock, scope.id, inode),
+        ).rowcount
+        if known or not live:
+            return []
+        if not self._db.execute(
+            "SELECT 1 FROM member WHERE conversation = ? LIMIT 1", (scope.id,)
+        ).fetchone():
+            self._directories.touch_view("by-conversation")
+        self._db.execute("INSERT INTO member VALUES (?, ?, ?)", (scope.id, inode, clock))
+        return [self._place_changed("conversation", scope.id, Inode(inode), id_)]
+
+    def settle(self, inode: Inode, size: int) -> None:
+        """The true size, in bytes, of a media whose record does not tell it."""
+        self._db.execute("UPDATE media SET size = ? WHERE inode = ? AND size IS NULL", (size, inode))
+        self.edition += 1
+
+    # --- names ---------------------------------------------------------------------------------------
 
     def _place(self, media: Media) -> tuple[str, str, list[Change]]:
         """The name of a media and what else had to be renamed: all that meet give way alike.
@@ -162,129 +227,110 @@ class Contents:
             changes.append(Change(kind=ChangeKind.CHANGED, inode=Inode(inode), media=id_, places=places))
         return changes
 
-    def _know_person(self, id_: UserId, name: str | None) -> None:
-        row = self._db.execute("SELECT name FROM person WHERE id = ?", (id_,)).fetchone()
-        if row is not None and (row[0] == name or name is None):
-            return  # a record without a name does not take a known one away
-        self._db.execute(
-            "INSERT OR REPLACE INTO person(id, name, folder) VALUES (?, ?, ?)",
-            (id_, name, self._folder_of(id_, name)),
-        )
-        self._directories.touch_view("by-user")
+    # --- what a whole listing proves -----------------------------------------------------------------
 
-    def _join(self, scope: Conversation, id_: MediaId, clock: int) -> list[Change]:
-        (inode,) = self._db.execute("SELECT inode FROM media WHERE id = ?", (id_,)).fetchone()
-        known = self._db.execute(
-            "UPDATE member SET seen = MAX(seen, ?) WHERE conversation = ? AND inode = ?",
-            (clock, scope.id, inode),
-        ).rowcount
-        if known:
-            return []
-        first = not self._db.execute(
-            "SELECT 1 FROM member WHERE conversation = ? LIMIT 1", (scope.id,)
-        ).fetchone()
-        self._db.execute("INSERT INTO member VALUES (?, ?, ?)", (scope.id, inode, clock))
-        self._db.execute("UPDATE media SET links = links + 1 WHERE inode = ?", (inode,))
-        if first:
-            self._directories.touch_view("by-conversation")
-        return self._moved_in("conversation", scope.id, inode, id_, ChangeKind.ADDED)
-
-    def _moved_in(self, kind: str, key: str, inode: int, id_: MediaId, change: ChangeKind) -> list[Change]:
-        folder = self._directories.known(kind, key)
-        (name,) = self._db.execute("SELECT name FROM media WHERE inode = ?", (inode,)).fetchone()
-        places = ((folder, name),) if folder is not None else ()
-        self._directories.touch(place for place, _ in places)
-        kind_ = change if change is not ChangeKind.REMOVED else ChangeKind.CHANGED
-        return [Change(kind=kind_, inode=Inode(inode), media=id_, places=places)]
-
-    def cover_days(self, first: int, last: int, clock: int, now: float) -> list[Change]:
+    def cover_days(self, first: int, last: int, clock: int, listed: float) -> list[Change]:
         """A crawl begun at `clock` has read the days `first` to `last` whole.
 
-        What it did not show is gone.
+        What it did not show is gone. `listed` is the age the listing shall have.
         """
         with self._db.transaction():
-            gone = self._db.execute(
-                "SELECT inode, id FROM media WHERE live AND day BETWEEN ? AND ? AND seen < ?",
-                (first, last, clock),
-            ).fetchall()
-            changes = [self._remove(inode, id_) for inode, id_ in gone]
-            self.edition += bool(changes)
+            changes = self._remove_unseen("dated AND day BETWEEN ? AND ?", (first, last), clock)
             self._db.executemany(
-                "INSERT OR REPLACE INTO day VALUES (?, ?)", ((day, now) for day in range(first, last + 1))
+                "INSERT OR REPLACE INTO day VALUES (?, ?)", ((day, listed) for day in range(first, last + 1))
             )
         return changes
 
     def cover_newest(self, since: float, clock: int) -> list[Change]:
-        """A listing asked at `clock` showed all media created after `since`: what it did not show is gone."""
+        """A listing asked at `clock` showed all media created after `since`; others are gone."""
         with self._db.transaction():
-            gone = self._db.execute(
-                "SELECT inode, id FROM media WHERE live AND created > ? AND seen < ?", (since, clock)
-            ).fetchall()
-            self.edition += bool(gone)
-            return [self._remove(inode, id_) for inode, id_ in gone]
+            return self._remove_unseen("dated AND created > ?", (since,), clock)
 
-    def cover_conversation(self, scope: Conversation, clock: int) -> tuple[list[Change], list[MediaId]]:
-        """A crawl begun at `clock` has read the conversation whole. Returns changes and who has left it.
+    def leave_conversation(self, scope: Conversation, clock: int) -> tuple[list[Change], list[MediaId]]:
+        """A crawl begun at `clock` has read the conversation whole. Returns changes, and who left it.
 
         Who left a conversation need not be gone from the service.
         """
-        changes: list[Change] = []
         with self._db.transaction():
             left = self._db.execute(
                 "SELECT member.inode, media.id FROM member JOIN media USING (inode)"
                 " WHERE conversation = ? AND member.seen < ?",
                 (scope.id, clock),
             ).fetchall()
-            for inode, id_ in left:
-                changes += self._moved_in("conversation", scope.id, inode, id_, ChangeKind.REMOVED)
+            for inode, _ in left:
                 self._db.execute("DELETE FROM member WHERE conversation = ? AND inode = ?", (scope.id, inode))
-                self._db.execute("UPDATE media SET links = links - 1 WHERE inode = ?", (inode,))
-        self.edition += bool(left)
+            changes = [self._place_changed("conversation", scope.id, Inode(i), id_) for i, id_ in left]
         return changes, [MediaId(id_) for _, id_ in left]
 
-    def absent_from_user(self, scope: User, clock: int) -> list[MediaId]:
-        """Live media of a user that a crawl begun at `clock` did not show."""
-        rows = self._db.execute(
-            "SELECT id FROM media WHERE live AND owner = ? AND seen < ?", (scope.id, clock)
-        )
-        return [MediaId(id_) for (id_,) in rows]
-
-    def settle(self, inode: Inode, size: int) -> None:
-        """The true size, in bytes, of a media whose record does not tell it."""
-        self._db.execute("UPDATE media SET size = ? WHERE inode = ? AND size IS NULL", (size, inode))
+    def leave_user(self, scope: User, clock: int) -> tuple[list[Change], list[MediaId]]:
+        """As `leave_conversation`; the next record that names the user as owner undoes it."""
+        with self._db.transaction():
+            left = self._db.execute(
+                "SELECT inode, id FROM media WHERE live AND owner = ? AND seen < ?", (scope.id, clock)
+            ).fetchall()
+            for inode, _ in left:
+                self._db.execute("UPDATE media SET owner = NULL WHERE inode = ?", (inode,))
+            changes = [self._place_changed("user", scope.id, Inode(inode), id_) for inode, id_ in left]
+        return changes, [MediaId(id_) for _, id_ in left]
 
     def remove(self, id_: MediaId) -> list[Change]:
         """The service says that this media is gone."""
-        row = self._db.execute("SELECT inode FROM media WHERE live AND id = ?", (id_,)).fetchone()
-        if row is None:
-            return []
-        self.edition += 1
         with self._db.transaction():
-            return [self._remove(row[0], id_)]
+            row = self._db.execute("SELECT inode FROM media WHERE live AND id = ?", (id_,)).fetchone()
+            return [] if row is None else [self._remove(row[0], id_)]
+
+    def _remove_unseen(self, where: str, values: tuple[object, ...], clock: int) -> list[Change]:
+        gone = self._db.execute(
+            f"SELECT inode, id FROM media WHERE live AND seen < ? AND {where}", (clock, *values)
+        ).fetchall()
+        return [self._remove(inode, id_) for inode, id_ in gone]
 
     def _remove(self, inode: int, id_: str) -> Change:
         places = self._places(inode)
         self._directories.touch(place for place, _ in places)
         self._db.execute("DELETE FROM member WHERE inode = ?", (inode,))
         self._db.execute(
-            "UPDATE media SET live = 0, name = '', base = '', owner = NULL, links = 0, fields = '{}'"
-            " WHERE inode = ?",
+            "UPDATE media SET live = 0, dated = 0, name = '', base = '', owner = NULL, links = 0,"
+            " fields = '{}', seen = ? WHERE inode = ?",
+            (self._db.clock(), inode),
+        )
+        self.edition += 1
+        return Change(kind=ChangeKind.REMOVED, inode=Inode(inode), media=MediaId(id_), places=places)
+
+    # --- places --------------------------------------------------------------------------------------
+
+    def _place_changed(self, kind: str, key: str, inode: Inode, id_: MediaId) -> Change:
+        """A media came into a directory, or left it, and lives on."""
+        self._count_links(inode)
+        self.edition += 1
+        (name,) = self._db.execute("SELECT name FROM media WHERE inode = ?", (inode,)).fetchone()
+        folder = self._directories.known(kind, key)
+        places = ((folder, name),) if folder is not None else ()
+        self._directories.touch(place for place, _ in places)
+        return Change(kind=ChangeKind.CHANGED, inode=inode, media=id_, places=places)
+
+    def _count_links(self, inode: Inode) -> None:
+        self._db.execute(
+            "UPDATE media SET links = dated + (owner IS NOT NULL)"
+            " + (SELECT COUNT(*) FROM member WHERE member.inode = media.inode) WHERE inode = ?",
             (inode,),
         )
-        return Change(kind=ChangeKind.REMOVED, inode=Inode(inode), media=MediaId(id_), places=places)
 
     def _places(self, inode: int) -> tuple[tuple[Inode, str], ...]:
         """The directories that were ever looked at in which a media has its name now."""
-        name, day, owner = self._db.execute(
-            "SELECT name, day, owner FROM media WHERE inode = ?", (inode,)
+        name, dated, day, owner = self._db.execute(
+            "SELECT name, dated, day, owner FROM media WHERE inode = ?", (inode,)
         ).fetchone()
-        keys = [("day", str(day)), ("view", "recent")]
-        if owner is not None:
-            keys.append(("user", owner))
+        keys = [("day", str(day)), ("view", "recent")] if dated else []
+        keys += [("user", owner)] if owner is not None else []
         of = self._db.execute("SELECT conversation FROM member WHERE inode = ?", (inode,))
         keys += [("conversation", conversation) for (conversation,) in of]
         known = (self._directories.known(kind, key) for kind, key in keys)
         return tuple((folder, name) for folder in known if folder is not None)
 
-    def _day_of(self, moment: datetime) -> int:
-        return moment.astimezone(self._zone).date().toordinal()
+
+def _settled(media: Media, old: _Row) -> Media:
+    """A size that was settled by reading holds as long as the record stays what it was."""
+    settled = replace(media, size=old.size)
+    same = old.live and dump_fields(settled) == old.fields and old.created == media.created.timestamp()
+    return settled if same else media

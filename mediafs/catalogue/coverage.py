@@ -13,10 +13,10 @@ from .scopes import scope_key
 class ListingState(NamedTuple):
     """What is known of a scope's last listings."""
 
-    listed: float | None
-    items: int
-    error: str | None
-    failed: float | None
+    listed: float | None = None
+    error: str | None = None
+    """Why the last try failed, where that was after the last whole listing."""
+    failed: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class CrawlState:
     """A crawl under way: everything created before `since` has been read; None: nothing yet."""
 
     started: float
+    touched: float
+    """When its last page was read."""
     clock: int
     since: float | None = None
 
@@ -37,24 +39,22 @@ class Coverage:
     def state(self, scope: Scope) -> ListingState:
         """When a scope was last listed whole. For Days: the oldest listing of its days."""
         row = self._db.execute(
-            "SELECT listed, items, error, failed FROM scope WHERE key = ?", (scope_key(scope),)
+            "SELECT listed, error, failed FROM scope WHERE key = ?", (scope_key(scope),)
         ).fetchone()
-        kept = ListingState(*row) if row else ListingState(None, 0, None, None)
+        kept = ListingState(*row) if row else ListingState()
         if isinstance(scope, Days) and scope.last is not None:
             first, last = scope.first.toordinal(), scope.last.toordinal()
             count, oldest = self._db.execute(
                 "SELECT COUNT(*), MIN(listed) FROM day WHERE day BETWEEN ? AND ?", (first, last)
             ).fetchone()
             kept = kept._replace(listed=oldest if count == last - first + 1 else None)
+        if kept.listed is not None and kept.failed is not None and kept.listed > kept.failed:
+            kept = ListingState(kept.listed)
         return kept
 
-    def listed(self, scope: Scope, now: float, items: int) -> None:
-        """The scope has been read whole, or (Days) its last failure is over."""
-        with self._db.transaction():
-            self._db.execute(
-                "INSERT OR REPLACE INTO scope(key, listed, items) VALUES (?, ?, ?)",
-                (scope_key(scope), now, items),
-            )
+    def listed(self, scope: Scope, now: float) -> None:
+        """The scope has been read whole. Days are marked by `Contents.cover_days`."""
+        self._db.execute("INSERT OR REPLACE INTO scope(key, listed) VALUES (?, ?)", (scope_key(scope), now))
 
     def failed(self, scope: Scope, error: str, now: float) -> None:
         """The last try to list the scope failed; what was listed before stays."""
@@ -86,9 +86,9 @@ class Coverage:
 
     def crawl(self, scope: Scope) -> CrawlState | None:
         row = self._db.execute(
-            "SELECT started, clock, since FROM crawl WHERE key = ?", (scope_key(scope),)
+            "SELECT started, touched, clock, since FROM crawl WHERE key = ?", (scope_key(scope),)
         ).fetchone()
-        return None if row is None else CrawlState(started=row[0], clock=row[1], since=row[2])
+        return None if row is None else CrawlState(started=row[0], touched=row[1], clock=row[2], since=row[3])
 
     def keep_crawl(self, scope: Scope, state: CrawlState | None) -> None:
         """Where the crawl goes on after a restart; None: it is over."""
@@ -97,6 +97,6 @@ class Coverage:
                 self._db.execute("DELETE FROM crawl WHERE key = ?", (scope_key(scope),))
             else:
                 self._db.execute(
-                    "INSERT OR REPLACE INTO crawl VALUES (?, ?, ?, ?)",
-                    (scope_key(scope), state.started, state.clock, state.since),
+                    "INSERT OR REPLACE INTO crawl VALUES (?, ?, ?, ?, ?)",
+                    (scope_key(scope), state.started, state.touched, state.clock, state.since),
                 )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
+
+from ..errors import LocalFailure, MediafsError, NoRoom
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +21,25 @@ FIRST_DIRECTORY: Final = 1 << 40
 
 
 class Database:
-    """A connection whose transactions nest. Not safe for use from several threads."""
+    """A connection whose transactions nest. Not safe for use from several threads.
+
+    Every failure of SQLite is told as LocalFailure, or NoRoom.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.execute = connection.execute
-        self.executemany = connection.executemany
+
+    def execute(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise _failure(error) from error
+
+    def executemany(self, sql: str, values: Iterable[Sequence[object]]) -> None:
+        try:
+            self._connection.executemany(sql, values)
+        except sqlite3.Error as error:
+            raise _failure(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -32,13 +47,14 @@ class Database:
         if self._connection.in_transaction:
             yield
             return
-        self._connection.execute("BEGIN IMMEDIATE")
+        self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # SQLite ends some by itself, a full disk's for one
+                self.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     def remembered(self, key: str) -> Any:
         """The JSON value kept under `key`, or None."""
@@ -59,14 +75,22 @@ class Database:
         asked for cannot be missing from that page because it is gone.
         """
         with self.transaction():
-            now = int(self.remembered("clock") or 0) + 1
+            now = self.clock() + 1
             self._remember("clock", now)
         return now
 
+    def clock(self) -> int:
+        """The clock as it stands."""
+        return int(self.remembered("clock") or 0)
+
     def close(self) -> None:
         """Closes the file and notes that it was closed in order."""
-        self.remember("closed", True)
-        self._connection.close()
+        try:
+            self.remember("closed", True)
+        except MediafsError as error:
+            log.warning("the catalogue could not be closed in order: %s", error)
+        finally:
+            self._connection.close()
 
 
 def connect(path: Path, identity: str) -> Database | None:
@@ -74,7 +98,8 @@ def connect(path: Path, identity: str) -> Database | None:
     if not path.exists():
         path.touch(mode=0o600)
     # isolation_level None: transactions are ours, not guessed from the statements.
-    connection = sqlite3.connect(path, isolation_level=None)
+    # The timeout is for whoever else has the file open: nobody should, and the whole loop waits.
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0.5)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         # NORMAL: a power cut may lose the last commits, never the file's consistency; a lost listing
@@ -87,7 +112,7 @@ def connect(path: Path, identity: str) -> Database | None:
             database = Database(connection)
             database.remember("closed", False)
             return database
-    except (sqlite3.DatabaseError, ValueError) as error:
+    except (sqlite3.DatabaseError, MediafsError, ValueError) as error:
         log.warning("the catalogue %s cannot be read (%s)", path, error)
     connection.close()
     return None
@@ -117,3 +142,9 @@ def _unusable(connection: sqlite3.Connection, identity: str) -> str | None:
     if not closed_in_order and connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
         return "is damaged"
     return None
+
+
+def _failure(error: sqlite3.Error) -> MediafsError:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return NoRoom("no room on disk for the catalogue")
+    return LocalFailure(f"the catalogue cannot be used: {error}")

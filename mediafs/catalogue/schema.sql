@@ -14,6 +14,7 @@ CREATE TABLE media (
     inode INTEGER PRIMARY KEY AUTOINCREMENT, -- 2 .. 2^40-1; never reused
     id TEXT NOT NULL UNIQUE,                 -- the service's id
     live INTEGER NOT NULL DEFAULT 1,         -- 0: gone; the text columns are then emptied
+    dated INTEGER NOT NULL,                  -- 1: the account's own listing shows it, so by-date does
     name TEXT NOT NULL,                      -- file name in every view
     base TEXT NOT NULL,                      -- the name it would have if no other clashed
     created REAL NOT NULL,
@@ -21,14 +22,15 @@ CREATE TABLE media (
     size INTEGER,                            -- bytes; NULL where the service does not tell
     owner TEXT,                              -- person.id
     links INTEGER NOT NULL DEFAULT 1,        -- names in by-date, by-user and by-conversation
-    seen INTEGER NOT NULL,                   -- the catalogue's clock when the page that showed it was asked
+    seen INTEGER NOT NULL,                   -- the catalogue's clock when the last page that showed it was
+                                             -- asked for; of one that is gone, when it was found to be
     fields TEXT NOT NULL                     -- JSON of the rest of model.Media
 );
 CREATE UNIQUE INDEX media_name ON media(name) WHERE live;
 CREATE INDEX media_base ON media(base) WHERE live;
-CREATE INDEX media_day ON media(day) WHERE live;
+CREATE INDEX media_day ON media(day) WHERE live AND dated;
 CREATE INDEX media_owner ON media(owner) WHERE live;
-CREATE INDEX media_created ON media(created, id) WHERE live;
+CREATE INDEX media_created ON media(created, id) WHERE live AND dated;
 
 -- Base names that two media wanted: how far their hashes are drawn out. Never lowered, so that the
 -- end of one media does not rename another.
@@ -50,7 +52,8 @@ CREATE INDEX member_inode ON member(inode);
 CREATE TABLE person (
     id TEXT PRIMARY KEY,
     name TEXT,
-    folder TEXT NOT NULL UNIQUE
+    folder TEXT NOT NULL UNIQUE,
+    named REAL NOT NULL                      -- `created` of the record that gave the name
 ) WITHOUT ROWID;
 
 -- Inodes of what is not a media: views, years, months, days, conversations, users, symlinks.
@@ -72,7 +75,6 @@ CREATE TABLE day (
 CREATE TABLE scope (
     key TEXT PRIMARY KEY,
     listed REAL,                             -- when it was last listed whole; NULL: never
-    items INTEGER NOT NULL DEFAULT 0,        -- how many there were then
     error TEXT,                              -- why the last try failed; NULL: it did not
     failed REAL                              -- when
 ) WITHOUT ROWID;
@@ -81,6 +83,7 @@ CREATE TABLE scope (
 CREATE TABLE crawl (
     key TEXT PRIMARY KEY,
     started REAL NOT NULL,
+    touched REAL NOT NULL,                   -- its last page
     clock INTEGER NOT NULL,                  -- the catalogue's clock at its start
     since REAL                               -- all created before this has been read; NULL: nothing
 ) WITHOUT ROWID;

@@ -29,14 +29,14 @@ def where(scope: Scope) -> tuple[str, tuple[object, ...]]:
     match scope:
         case Days(first, last):
             if last is None:
-                return "day >= ?", (first.toordinal(),)
-            return "day BETWEEN ? AND ?", (first.toordinal(), last.toordinal())
+                return "dated AND day >= ?", (first.toordinal(),)
+            return "dated AND day BETWEEN ? AND ?", (first.toordinal(), last.toordinal())
         case Conversation(id_):
             return "inode IN (SELECT inode FROM member WHERE conversation = ?)", (id_,)
         case User(id_):
             return "owner = ?", (id_,)
         case Recent():
-            newest = "SELECT inode FROM media WHERE live ORDER BY created DESC, id DESC LIMIT ?"
+            newest = "SELECT inode FROM media WHERE live AND dated ORDER BY created DESC, id DESC LIMIT ?"
             return f"inode IN ({newest})", (RECENT_COUNT,)
         case Everything():
             return "1", ()

@@ -57,6 +57,11 @@ class Views:
             )
         ]
 
+    def count(self, scope: Scope) -> int:
+        condition, arguments = where(scope)
+        row = self._db.execute(f"SELECT COUNT(*) FROM media WHERE live AND {condition}", arguments).fetchone()
+        return int(row[0])
+
     def again(self, inodes: Sequence[Inode], scope: Scope) -> dict[Inode, Stat]:
         """Those that are still in the scope, as they are now."""
         condition, arguments = where(scope)
@@ -74,7 +79,7 @@ class Views:
     def media_days(self, first: int, last: int) -> set[int]:
         """The days in the range that have media, as far as they are known."""
         rows = self._db.execute(
-            "SELECT DISTINCT day FROM media WHERE live AND day BETWEEN ? AND ?", (first, last)
+            "SELECT DISTINCT day FROM media WHERE live AND dated AND day BETWEEN ? AND ?", (first, last)
         )
         return {day for (day,) in rows}
 
@@ -82,7 +87,8 @@ class Views:
         """The first and last day of the known media."""
         row = self._db.execute(
             # Two questions in one: only a lone MIN or MAX is answered from the end of an index.
-            "SELECT (SELECT MIN(day) FROM media WHERE live), (SELECT MAX(day) FROM media WHERE live)"
+            "SELECT (SELECT MIN(day) FROM media WHERE live AND dated),"
+            " (SELECT MAX(day) FROM media WHERE live AND dated)"
         ).fetchone()
         return None if row[0] is None else (int(row[0]), int(row[1]))
 

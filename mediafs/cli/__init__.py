@@ -54,6 +54,9 @@ def _run(command: Command, given: argparse.Namespace) -> int:
     except MediafsError as error:
         complain(error)
         return exit_for(error)
+    except OSError as error:  # a folder that cannot be made, a file that cannot be read
+        complain(MediafsError(f"{error.filename or given.command.__name__}: {error.strerror or error}"))
+        return Exit.FAILED
     except KeyboardInterrupt:
         return 130
 

@@ -6,8 +6,9 @@ import argparse
 import json
 import time
 
+from ..errors import MediafsError
 from ..mount import mounts
-from .common import daemon_at, daemons, say
+from .common import complain, daemon_at, daemons, say
 from .exits import Exit
 from .report import words
 
@@ -15,7 +16,14 @@ from .report import words
 def status(given: argparse.Namespace) -> Exit:
     """Of one mount, or of all. FAILED where the mount that was asked for does not answer."""
     found = [daemon_at(given.mountpoint)[0]] if given.mountpoint else daemons()
-    reports = [daemon.ask("status") for daemon in found]
+    reports = []
+    for daemon in found:
+        try:
+            reports.append(daemon.ask("status"))
+        except MediafsError as error:
+            if given.mountpoint:
+                raise
+            complain(error)  # one that hangs is no reason to say nothing of the others
     if given.json:
         say(json.dumps(reports if not given.mountpoint else reports[0], indent=2))
         return Exit.DONE

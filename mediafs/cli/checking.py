@@ -12,9 +12,9 @@ import trio
 
 from ..app import remote_account
 from ..config import AccountConfig, load
-from ..errors import CredentialsRefused, Denied, FilterRefused, MediafsError
+from ..errors import CredentialsRefused, Denied, FilterRefused, InvalidReply, MediafsError, ValueRefused
 from ..model import Conversation, ConversationId, Urgency, User, UserId
-from ..mount import FuseUnavailable, check_fuse
+from ..mount import check_fuse
 from ..paths import private_cache_dir
 from .common import Places, say
 from .exits import Exit, exit_for
@@ -94,7 +94,8 @@ async def _check_account(account: AccountConfig, report: _Report) -> None:
                 ("user", User(UserId("0"))),
             ):
                 try:
-                    await source.prove_filter(scope, urgency=Urgency.PERSON)
+                    with trio.fail_after(60):
+                        await source.prove_filter(scope, urgency=Urgency.PERSON)
                     report.good(f"{name}: the {kind} filter filters")
                 except (FilterRefused, Denied) as error:
                     if isinstance(error, CredentialsRefused):
@@ -109,6 +110,8 @@ async def _check_account(account: AccountConfig, report: _Report) -> None:
 def _advice(account: AccountConfig, error: MediafsError) -> str:
     if isinstance(error, CredentialsRefused):
         return f"check the secrets of [accounts.{account.name}]"
-    if isinstance(error, FuseUnavailable):
-        return ""
+    if isinstance(error, Denied):
+        return 'the account may not see this: user = "all" wants an administrator'
+    if isinstance(error, FilterRefused | ValueRefused | InvalidReply):
+        return "is base_url the service's, and do filters = { .. } name its parameters?"
     return "check base_url, the network and the proxy variables"

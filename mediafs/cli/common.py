@@ -112,7 +112,7 @@ def daemon_at(path: str, matches: Callable[[str, str], bool] | None = None) -> t
             if candidate == place or candidate.startswith(place.rstrip("/") + "/"):
                 return daemon, os.path.relpath(candidate, place)
     here = ", ".join(daemon.mountpoint for daemon in running)
-    stale = [mount.mountpoint for mount in mounts() if absolute.startswith(mount.mountpoint)]
+    stale = [mount.mountpoint for mount in mounts() if f"{absolute}/".startswith(f"{mount.mountpoint}/")]
     if stale:
         raise NoDaemon(f"no daemon answers for the mount at {stale[0]}: mediafs umount {stale[0]}")
     raise NoDaemon(f"{path} lies in no mount of yours" + (f"; there is {here}" if here else ""))

@@ -70,7 +70,6 @@ async def run(job: Job, readiness: Readiness) -> None:
                 kernel=kernel,
                 deadlines=Deadlines(list_s=job.account.list_deadline_s + 5),
             )
-            notify_systemd("STOPPING=1", os.environ)
             nursery.cancel_scope.cancel()
 
 
@@ -81,6 +80,7 @@ async def _control(path: Path, desk: _Desk, task_status: trio.TaskStatus[None]) 
 async def _stop_on_signal(signals: trio.abc.AsyncIterator[int], stop: trio.Event) -> None:  # type: ignore[name-defined]
     async for number in signals:
         log.info("%s: unmounting", signal.Signals(number).name)
+        notify_systemd("STOPPING=1", os.environ)
         stop.set()
 
 

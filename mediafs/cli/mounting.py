@@ -51,6 +51,9 @@ def mount(given: argparse.Namespace) -> Exit:
         trio.run(run, job, readiness)
     except MediafsError as error:
         return _failed(error, readiness)
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        return _failed(MediafsError(f"{what}{error.strerror or error}"), readiness)
     except BaseExceptionGroup as group:
         return _failed(_only(group), readiness)
     untold = readiness.tell(Exit.FAILED, f"{options.mountpoint} was unmounted before it served")

@@ -40,6 +40,7 @@ ERRNO: Final[Mapping[type[BaseException], int]] = MappingProxyType(
         # Not ENOSYS: the kernel would stop asking for the whole mount.
         errors.Unsupported: errno.EOPNOTSUPP,
         errors.NoRoom: errno.ENOSPC,
+        errors.LocalFailure: errno.EIO,
         errors.ConfigError: errno.EIO,
     }
 )

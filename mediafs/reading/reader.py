@@ -10,7 +10,7 @@ from typing import Final
 import trio
 from cachetools import LRUCache
 
-from ..errors import Changed, Late, Unavailable
+from ..errors import Changed, Denied, Late, MediafsError, NotFound, NotReady, Unavailable
 from ..model import Media, Span, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
@@ -24,6 +24,9 @@ from .stream import Stream
 HISTORY: Final = 8
 """Reads remembered to tell whether a reader goes forward: the kernel has a few under way at once."""
 
+SAME_ANSWER_S: Final = 1.0
+"""For how long an open file is given the service's refusal again without asking for it."""
+
 EDITIONS: Final = 65_536
 """Closed versions of which blocks may be held: more than blocks fit into any sensible budget."""
 
@@ -36,6 +39,7 @@ class Reader:
         self._content = content
         self._urgency = urgency
         self._history: deque[Span] = deque(maxlen=HISTORY)
+        self._refusal: tuple[float, MediafsError] | None = None
         self._closed = False
         content.readers.add(self)
 
@@ -118,6 +122,7 @@ class Reader:
                 await self._take(wish, spool, spool.store)
                 continue
             self._check_fetchable()
+            self._check_refusal()
             if spool is not None:
                 stream = spool.stream
             else:
@@ -125,6 +130,8 @@ class Reader:
                 stream = answer if isinstance(answer, Stream) else self._start(answer)
             await wish.wait_news(stream)
             if stream.error is not None and not wish.complete:
+                if isinstance(stream.error, NotReady | Denied | NotFound):
+                    self._refusal = (trio.current_time(), stream.error)
                 raise stream.error
 
     async def _take(self, wish: Wish, spool: Spooled, store: Store) -> None:
@@ -151,6 +158,11 @@ class Reader:
             raise trio.ClosedResourceError("the reader was closed")
         if self._content.failed is not None:
             raise Changed(str(self._content.failed))
+
+    def _check_refusal(self) -> None:
+        # The kernel asks again at once for what its read-ahead did not get: that is no new question.
+        if self._refusal is not None and trio.current_time() - self._refusal[0] < SAME_ANSWER_S:
+            raise self._refusal[1]
 
     def _check_fetchable(self) -> None:
         if self._content.forgotten:

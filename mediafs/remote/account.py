@@ -181,6 +181,9 @@ class RemoteAccount:
         call = _ranged(self._vendor.download(media), span, if_range)
         with self._noted(call):
             answer = await self._exchanges.open(call, urgency)
+            if answer.incoming.status in (400, 416, 501) and span.start == 0 and span.stop is None:
+                # A whole body is meant: what refuses it as a range may give it without.
+                answer = await self._exchanges.open(self._vendor.download(media), urgency)
             incoming = answer.incoming
             if answer.reply is not None:
                 self._refuse_body(call, media, answer.reply)

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_AFTER_S: Final = 60.0
 """Between two attempts while credentials are refused, or while a renewal ahead of time fails."""
+AT_MOST_AFTER_S: Final = 3600.0
+"""The wait doubles with every refusal up to this: services lock accounts that keep guessing."""
 REFUSED: Final = "the service refuses the account's credentials"
 
 
@@ -132,10 +134,13 @@ class Credentials:
         now = trio.current_time()
         if self._lock.locked() or now < self._try_at:
             raise CredentialsRefused(self._refusal or REFUSED)
-        self._try_at = now + AGAIN_AFTER_S
+        self._try_at = now + self._pause_s()
 
     def _note_refusal(self, why: str) -> None:
         if self._refusal is None:
             log.warning("%s", why)
         self._refusal = why
-        self._try_at = trio.current_time() + AGAIN_AFTER_S
+        self._try_at = trio.current_time() + self._pause_s()
+
+    def _pause_s(self) -> float:
+        return min(AGAIN_AFTER_S * 2.0 ** min(max(self._refusals - 1, 0), 10), AT_MOST_AFTER_S)

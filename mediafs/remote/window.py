@@ -195,8 +195,10 @@ class Window:
         return max(0, min(known)) if known else None
 
     def reset_in_s(self, now: float) -> float | None:
-        """Until the service's window is over, where it is known."""
+        """Until the service's window is over, or until our own minute allows more, where it is known."""
         ends = [end for end in (self.throttled_until, self._ends) if end is not None and end > now]
+        if not ends and self._done and self.left(now) == 0:
+            ends = [self._done[0] + MINUTE_S]
         return max(ends) - now if ends else None
 
     def export(self, now: float, wall_s: float) -> dict[str, object]:

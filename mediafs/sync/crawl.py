@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ..errors import Incomplete, InvalidReply
-from ..model import Page
+from ..model import Conversation, Cursor, Everything, MediaId, Page, Scope, User
 
 MAX_DISTURBANCES: Final = 5
 """How often a run of offsets may be begun again because the archive changed under it."""
@@ -30,15 +30,31 @@ class OutOfOrder(InvalidReply):
 class Position:
     """Where a crawl stands: everything created before `since` has been read.
 
-    Within one `since`, `cursor` walks by the service's own paging: `run_items` media so far, of
-    the `run_total` that it stated.
+    Within one `since`, `cursor` walks by the service's own paging: `run` holds the media seen so
+    far, of the `run_total` that it stated.
     """
 
     since: datetime | None
-    cursor: str | None = None
-    run_items: int = 0
+    cursor: Cursor | None = None
+    run: frozenset[MediaId] = frozenset()
     run_total: int | None = None
     disturbances: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Crawl:
+    """A crawl under way. `position` None: all has been read."""
+
+    key: Scope
+    """What it is kept under, to go on after a restart."""
+    scope: Conversation | User | Everything
+    """What is asked for."""
+    until: datetime | None = None
+    started: float
+    clock: int
+    """The catalogue's clock before its first page: what was not seen since is not there."""
+    resumed: bool = False
+    position: Position | None
 
 
 def advance(position: Position, page: Page) -> Position | None:
@@ -48,19 +64,24 @@ def advance(position: Position, page: Page) -> Position | None:
     pages do not add up to the total it states.
     """
     _check_order(position, page)
-    if position.run_total is not None and page.total != position.run_total:
+    ids = {media.id for media in page.media}
+    # Where the service does not keep the order of equal moments, some come twice in a run of offsets,
+    # and as many others not at all.
+    twice = len(ids) < len(page.media) or not position.run.isdisjoint(ids)
+    moved = position.run_total is not None and page.total != position.run_total
+    if twice or moved:
         if position.disturbances >= MAX_DISTURBANCES:
             raise Incomplete("the archive changes faster than it can be listed; try again later")
         return Position(since=position.since, disturbances=position.disturbances + 1)
-    read = position.run_items + len(page.media)
+    run = position.run | ids
     if page.next is None:
-        if page.total is not None and read < page.total:
-            raise Incomplete(f"the service states {page.total} media and lists {read}")
+        if page.total is not None and len(run) < page.total:
+            raise Incomplete(f"the service states {page.total} media and lists {len(run)}")
         return None
     newest = page.media[-1].created if page.media else None
     if newest is not None and (position.since is None or newest > position.since):
         return Position(since=newest)
-    return replace(position, cursor=page.next, run_items=read, run_total=page.total)
+    return replace(position, cursor=page.next, run=run, run_total=page.total)
 
 
 def _check_order(position: Position, page: Page) -> None:

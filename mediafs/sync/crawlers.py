@@ -6,14 +6,16 @@ what it no longer shows as gone, only when all of it has been read.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from ..catalogue import RECENT_COUNT, Catalogue, CrawlState
-from ..errors import Incomplete, InvalidReply, NotFound, ValueRefused
+from ..errors import Incomplete, InvalidReply, MediafsError, NotFound
 from ..model import (
+    EARLIEST,
     Change,
     Conversation,
     Cursor,
@@ -27,12 +29,32 @@ from ..model import (
     User,
 )
 from ..source import Source
-from .crawl import MAX_DISTURBANCES, OutOfOrder, Position, advance
+from .crawl import MAX_DISTURBANCES, Crawl, OutOfOrder, Position, advance
+from .freshness import STALE_FACTOR, is_younger
 from .options import SyncOptions
+from .pages import Pages
 from .proofs import Proofs, UrgencyNow
 
-SMALLEST_PAGE: Final = 10
-"""The documented default of Apizee: no service refuses it."""
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN: Final = 5
+"""Who left a scope is gone only when its own record says so. More than a handful is not worth a
+request each: the days they were created on will tell."""
+
+WIDEST_DAYS: Final = 60
+"""How far back a page may begin for somebody who walks backwards."""
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """A crawl by date. The days before `covered_from` are whole; None: the first page will tell."""
+
+    crawl: Crawl
+    covered_from: date | None
+    until: date | None
+
+    def has(self, day: date) -> bool:
+        return self.covered_from is not None and self.covered_from > day
 
 
 class Crawlers:
@@ -53,11 +75,9 @@ class Crawlers:
         self._options = options
         self._emit = emit
         self._now = wall_clock
-        self._page_limit = source.traits.page_limit
-        self._limit_is_taken = False
-        """A page of this size was answered: a refusal is about something else."""
+        self._pages = Pages(source, catalogue, proofs, emit, wall_clock)
 
-    async def list(self, scope: Scope, urgency: UrgencyNow) -> None:
+    async def read(self, scope: Scope, urgency: UrgencyNow) -> None:
         """Reads `scope` whole. `Everything` is the first look: where the archive begins."""
         match scope:
             case Days(first, last) if first == last:
@@ -69,10 +89,10 @@ class Crawlers:
             case Recent():
                 await self._recent(urgency)
             case Everything():
-                await self._beginning(urgency)
+                await self._first_look(urgency)
 
     async def peek(self, scope: Scope, urgency: UrgencyNow) -> None:
-        """Reads the first page of a filtered scope, from which a later crawl goes on."""
+        """Reads the first page of a filtered scope, from which a crawl that soon follows goes on."""
         if not isinstance(scope, Conversation | User):
             raise ValueError(f"there is nothing to peek into: {scope}")
         await self._filtered(scope, urgency, pages=1)
@@ -86,117 +106,92 @@ class Crawlers:
         brings the days that follow for the same one request. Walking all of by-date costs the
         pages of one whole listing, and one day alone costs its own.
         """
-        scope = Days(day, day)
         today = self._options.today(self._now())
         fresh_after = self._now() - self._options.fresh_for_s
         next_fresh = self._catalogue.coverage.covered_since(
             day.toordinal() + 1, today.toordinal(), fresh_after
         )
         until = date.fromordinal(next_fresh - 1) if next_fresh else None
-        first = self._widened(day, today, fresh_after)
-        # Somebody walks backwards: one page of several days, unless it turns out too full.
-        if first < day and await self._read_days(Days(first, first), first, day, until, urgency, pages=1):
-            return
-        await self._read_days(scope, day, day, until, urgency)
+        try:
+            first = self._widened(day, today, fresh_after)
+            if first < day:
+                # Somebody walks backwards: one page of several days, unless it turns out too full.
+                sweep = self._sweep(first, until)
+                total = await self._sweep_page(sweep, day, urgency)
+                if not sweep.has(day) and total is not None and total <= 2 * self._pages.limit:
+                    await self._sweep_page(sweep, day, urgency)
+                self._keep(sweep.crawl, None)
+                if sweep.has(day):
+                    return
+            sweep = self._sweep(day, until)
+            while not sweep.has(day):
+                await self._sweep_page(sweep, day, urgency)
+            self._keep(sweep.crawl, None)
+        except OutOfOrder:
+            await self._all_days_by_offset(urgency)
 
     def _widened(self, day: date, today: date, fresh_after: float) -> date:
         """How far back a page may begin when the day after `day` is known already."""
-        coverage, views = self._catalogue.coverage, self._catalogue.views
-        after = day.toordinal() + 1
-        if coverage.covered_since(after, after, fresh_after) is None or day >= today:
+        coverage = self._catalogue.coverage
+        before, after = day.toordinal() - 1, day.toordinal() + 1
+        if day >= today or coverage.covered_since(after, after, fresh_after) is None:
             return day
-        if coverage.covered_since(day.toordinal() - 1, day.toordinal() - 1, fresh_after) is not None:
+        if coverage.covered_since(before, before, fresh_after) is not None:
             return day  # a gap between known days
-        sample = coverage.covered_days(after, after + 60)
-        items = len(views.children(Days(date.fromordinal(after), date.fromordinal(after + 60))))
-        per_day = max(items, 1) / max(len(sample), 1)
-        days = int(self._page_limit * 0.6 / per_day)
-        return max(day - timedelta(days=min(days, 60)), self._options.since or date.min)
+        known = len(coverage.covered_days(after, after + WIDEST_DAYS))
+        span = Days(date.fromordinal(after), date.fromordinal(after + WIDEST_DAYS))
+        per_day = max(self._catalogue.views.count(span), 1) / max(known, 1)
+        days = int(self._pages.limit * 0.9 / per_day)
+        return max(day - timedelta(days=min(days, WIDEST_DAYS)), self._options.since or date.min)
 
-    async def _beginning(self, urgency: UrgencyNow) -> None:
+    async def _first_look(self, urgency: UrgencyNow) -> None:
         """The oldest page: where by-date begins; a small account is known whole by it."""
-        start = self._options.since
-        page_days = Days(start or date.min, start or date.min)
-        await self._read_days(page_days, start, None, None, urgency, pages=1)
+        sweep = self._sweep(self._options.since, None, afresh=True)
+        try:
+            total = await self._sweep_page(sweep, None, urgency)
+            while (
+                sweep.crawl.position is not None
+                and total is not None
+                and total <= self._options.small_account
+            ):
+                await self._sweep_page(sweep, None, urgency)
+        except OutOfOrder:
+            await self._all_days_by_offset(urgency)
+        self._keep(sweep.crawl, None)
         self._catalogue.database.remember("oldest", {"at": self._now()})
+        self._catalogue.coverage.listed(Everything(), self._now())
 
-    async def _read_days(
-        self,
-        scope: Days,
-        first: date | None,
-        target: date | None,
-        until: date | None,
-        urgency: UrgencyNow,
-        pages: int | None = None,
-    ) -> bool:
-        """Reads from `first` (None: the oldest there is) until `target` is whole, marking days as whole.
-
-        `target` None: until the pages are used up, which are two where that is the whole account.
-        Returns whether `target` was reached within `pages`.
-        """
-        state = self._begun(scope, resumable=target is not None)
-        since = self._options.start_of(first) if first else None
-        if state.since is not None:
-            since = datetime.fromtimestamp(state.since, UTC)
-        position: Position | None = Position(since=since)
-        covered_from = first
+    def _sweep(self, first: date | None, until: date | None, *, afresh: bool = False) -> _Sweep:
+        # What is older than anything is dated to the very first day: no lower bound finds it there.
+        start = self._options.start_of(first) if first and first > EARLIEST.date() else None
         end = self._options.start_of(until + timedelta(days=1)) - timedelta(seconds=1) if until else None
-        while position is not None:
-            question = Question(
-                since=position.since,
-                until=end,
-                cursor=_cursor(position),
-                limit=self._page_limit,
+        key = Days(first or date.min, first or date.min)
+        if afresh:
+            self._catalogue.coverage.keep_crawl(key, None)
+        crawl = self._begun(key, Everything(), start)
+        crawl.until = end
+        return _Sweep(crawl, first, until)
+
+    async def _sweep_page(self, sweep: _Sweep, target: date | None, urgency: UrgencyNow) -> int | None:
+        """Reads one page and marks the days that it completes. Returns the service's total."""
+        page = await self._step(sweep.crawl, urgency)
+        newest = self._options.day_of(page.media[-1].created) if page.media else None
+        position = sweep.crawl.position
+        if position is not None:
+            whole_to = (
+                self._options.day_of(position.since) - timedelta(days=1) if position.since else date.min
             )
-            page = await self._page(question, urgency)
-            if covered_from is None:
-                covered_from = self._first_day(page)
-            try:
-                position = advance(position, page)
-            except OutOfOrder:
-                await self._whole_by_offset(urgency)
-                return True
-            whole_to = self._whole_to(position, page, until)
-            if whole_to >= covered_from:
-                self._emit(
-                    self._catalogue.contents.cover_days(
-                        covered_from.toordinal(), whole_to.toordinal(), state.clock, self._now()
-                    )
-                )
-                covered_from = whole_to + timedelta(days=1)
-            if target is not None and whole_to >= target:
-                break
-            if position is not None:
-                kept = position.since.timestamp() if position.since else None
-                self._keep(scope, CrawlState(started=state.started, clock=state.clock, since=kept))
-            if pages is not None:
-                pages -= 1
-                small = (
-                    target is None and page.total is not None and page.total <= self._options.small_account
-                )
-                if pages <= 0 and not small:
-                    break
-        self._keep(scope, None)
-        reached = target is None or covered_from is None or covered_from > target
-        if reached and target is not None:
-            self._catalogue.coverage.listed(Days(target, target), self._now(), 0)
-        return reached
-
-    def _first_day(self, page: Page) -> date:
-        if page.media:
-            return self._options.day_of(page.media[0].created)
-        return self._options.today(self._now())
-
-    def _whole_to(self, position: Position | None, page: Page, until: date | None) -> date:
-        """The last day that has been read to its end."""
-        if position is None:
-            if until is not None:
-                return until
-            newest = self._options.day_of(page.media[-1].created) if page.media else date.min
-            return max(newest, self._options.today(self._now()))
-        if position.since is None:
-            return date.min
-        return self._options.day_of(position.since) - timedelta(days=1)
+        else:
+            today = self._options.today(self._now())
+            whole_to = sweep.until or max(newest or today, today, target or today)
+        if sweep.covered_from is None:
+            sweep.covered_from = self._options.day_of(page.media[0].created) if page.media else whole_to
+        if whole_to >= sweep.covered_from:
+            first, last = sweep.covered_from.toordinal(), whole_to.toordinal()
+            listed = self._listed_at(sweep.crawl)
+            self._emit(self._catalogue.contents.cover_days(first, last, sweep.crawl.clock, listed))
+            sweep.covered_from = whole_to + timedelta(days=1)
+        return page.total
 
     # --- filtered ----------------------------------------------------------------------------------
 
@@ -205,46 +200,35 @@ class Crawlers:
     ) -> None:
         if isinstance(scope, Conversation):
             await self._proofs.prove("conversation", scope, urgency)
+            await self._proofs.prove_all_users(urgency)
         else:
             self._proofs.raise_refusal("user")
-        state = self._begun(scope)
-        kept = datetime.fromtimestamp(state.since, UTC) if state.since is not None else None
-        position: Position | None = Position(since=kept)
-        while position is not None:
-            question = Question(
-                scope=scope,
-                since=position.since,
-                cursor=_cursor(position),
-                limit=self._page_limit,
-            )
-            page = await self._page(question, urgency)
-            try:
-                position = advance(position, page)
-            except OutOfOrder:
-                await self._by_offset(scope, urgency)
-                position = None
-            if position is not None:
-                kept_s = position.since.timestamp() if position.since else None
-                self._keep(scope, CrawlState(started=state.started, clock=state.clock, since=kept_s))
-                if pages is not None and (pages := pages - 1) <= 0:
+        crawl = self._begun(scope, scope, None)
+        try:
+            while crawl.position is not None:
+                await self._step(crawl, urgency)
+                if crawl.position is not None and pages is not None and (pages := pages - 1) <= 0:
                     return
-        self._keep(scope, None)
-        await self._whole(scope, state.clock, urgency)
+        except OutOfOrder:
+            crawl.clock = await self._pages_by_offset(scope, urgency)
+        self._keep(crawl, None)
+        await self._whole(scope, crawl, urgency)
 
-    async def _whole(self, scope: Conversation | User, clock: int, urgency: UrgencyNow) -> None:
+    async def _whole(self, scope: Conversation | User, crawl: Crawl, urgency: UrgencyNow) -> None:
         """Draws the consequences of a whole listing of a conversation or user."""
         contents = self._catalogue.contents
         if isinstance(scope, Conversation):
-            changes, left = contents.cover_conversation(scope, clock)
-            self._emit(changes)
+            changes, left = contents.leave_conversation(scope, crawl.clock)
         else:
-            left = contents.absent_from_user(scope, clock)
-        items = len(self._catalogue.views.children(scope)) - (len(left) if isinstance(scope, User) else 0)
-        # Who left a scope is gone only when its own record says so. More than a handful is not worth
-        # a request each: the days they were created on will tell.
-        for media in left[:5]:
-            await self._look_again(media, urgency)
-        self._catalogue.coverage.listed(scope, self._now(), items)
+            changes, left = contents.leave_user(scope, crawl.clock)
+        self._emit(changes)
+        self._catalogue.coverage.listed(scope, self._listed_at(crawl))
+        for media in left[:LOOK_AGAIN]:
+            try:
+                await self._look_again(media, urgency)
+            except MediafsError as error:
+                log.info("whether media %s is gone cannot be told yet: %s", media, error)
+                return
 
     async def _look_again(self, media: MediaId, urgency: UrgencyNow) -> None:
         clock = self._catalogue.database.tick()
@@ -253,14 +237,14 @@ class Crawlers:
         except NotFound:
             self._emit(self._catalogue.contents.remove(media))
         else:
-            self._emit(self._catalogue.contents.put([record], clock))
+            self._emit(self._catalogue.contents.put([record], clock, dated=False))
 
     # --- the newest --------------------------------------------------------------------------------
 
     async def _recent(self, urgency: UrgencyNow) -> None:
         for _ in range(MAX_DISTURBANCES):
             if await self._newest(urgency):
-                self._catalogue.coverage.listed(Recent(), self._now(), RECENT_COUNT)
+                self._catalogue.coverage.listed(Recent(), self._now())
                 return
         raise Incomplete("the newest media change faster than they can be listed; try again later")
 
@@ -270,38 +254,38 @@ class Crawlers:
         seen: set[MediaId] = set()
         cursor, total, last = None, None, None
         while len(seen) < RECENT_COUNT:
-            question = Question(newest_first=True, cursor=cursor, limit=RECENT_COUNT)
-            page = await self._page(question, urgency)
+            page = await self._pages.ask(
+                Question(newest_first=True, cursor=cursor, limit=RECENT_COUNT), urgency
+            )
+            if total is not None and page.total != total:
+                return False
             for media in page.media:
                 if last is not None and media.created > last:
                     raise InvalidReply("the service does not list the newest media first, as it was asked to")
                 last = media.created
-            if total is not None and page.total != total:
-                return False
             seen.update(media.id for media in page.media)
             cursor, total = page.next, page.total
             if cursor is None:
-                last = None
                 if total is not None and len(seen) < total:
                     return False
+                last = None
                 break
         since = last.timestamp() if last is not None else float("-inf")
         self._emit(self._catalogue.contents.cover_newest(since, clock))
         return True
 
-    # --- services that do not keep the order --------------------------------------------------------
+    # --- services that do not keep the order ---------------------------------------------------------
 
-    async def _whole_by_offset(self, urgency: UrgencyNow) -> None:
-        clock = await self._by_offset(Everything(), urgency)
-        known = self._catalogue.views.day_range()
+    async def _all_days_by_offset(self, urgency: UrgencyNow) -> None:
+        clock = await self._pages_by_offset(Everything(), urgency)
         today = self._options.today(self._now()).toordinal()
-        first, last = known if known else (today, today)
+        first, last = self._catalogue.views.day_range() or (today, today)
         if self._options.since is not None:
             first = min(first, self._options.since.toordinal())
         self._emit(self._catalogue.contents.cover_days(first, max(last, today), clock, self._now()))
 
-    async def _by_offset(self, scope: Conversation | User | Everything, urgency: UrgencyNow) -> int:
-        """Reads all pages in the service's own order; returns the clock at the start.
+    async def _pages_by_offset(self, scope: Conversation | User | Everything, urgency: UrgencyNow) -> int:
+        """Reads all pages in the service's own order; returns the catalogue's clock at the start.
 
         The only proof of completeness is a total that stood still and was reached.
         """
@@ -311,7 +295,7 @@ class Crawlers:
             totals: set[int | None] = set()
             cursor: Cursor | None = None
             while True:
-                page = await self._page(Question(scope=scope, cursor=cursor, limit=self._page_limit), urgency)
+                page = await self._pages.ask(Question(scope=scope, cursor=cursor), urgency)
                 seen.update(media.id for media in page.media)
                 totals.add(page.total)
                 cursor = page.next
@@ -321,50 +305,42 @@ class Crawlers:
                 return clock
         raise Incomplete("the service's pages do not add up to the total it states; try again later")
 
-    # --- pages -------------------------------------------------------------------------------------
-
-    async def _page(self, question: Question, urgency: UrgencyNow) -> Page:
-        """Asks for one page, checks what it proves, and takes its records in."""
-        clock = self._catalogue.database.tick()
-        scope = question.scope
-        page = await self._answered(question, urgency)
-        if isinstance(scope, User):
-            self._proofs.check_owners(scope, page)
-        if isinstance(scope, Everything) and self._source.traits.narrowed_by_user:
-            await self._proofs.trust_user_filter(page, urgency)
-        self._emit(self._catalogue.contents.put(page.media, clock, scope))
-        return page
-
-    async def _answered(self, question: Question, urgency: UrgencyNow) -> Page:
-        # How large a page may be is not documented: services cut it short, or refuse the question.
-        while True:
-            asked = replace(question, limit=min(question.limit, self._page_limit))
-            try:
-                page = await self._source.page(asked, urgency=urgency())
-            except NotFound:
-                if isinstance(question.scope, Everything):
-                    raise
-                return Page(media=(), total=0, next=None)  # the service's words for: no such conversation
-            except ValueRefused as error:
-                if self._limit_is_taken or asked.limit <= SMALLEST_PAGE:
-                    raise InvalidReply(f"the service refuses the question: {error}") from error
-                self._page_limit = max(asked.limit // 2, SMALLEST_PAGE)
-            else:
-                self._limit_is_taken = True
-                return page
-
     # --- crawls that go on ---------------------------------------------------------------------------
 
-    def _begun(self, scope: Scope, resumable: bool = True) -> CrawlState:
-        """The crawl of `scope` that was left half done, or a new one."""
-        state = self._catalogue.coverage.crawl(scope) if resumable else None
-        if state is None or not 0 <= self._now() - state.started < self._options.whole_for_s:
-            state = CrawlState(started=self._now(), clock=self._catalogue.database.tick())
-        return state
+    def _begun(self, key: Scope, scope: Conversation | User | Everything, start: datetime | None) -> Crawl:
+        """The crawl under `key` that was left half done a moment ago, or a new one."""
+        kept = self._catalogue.coverage.crawl(key)
+        now = self._now()
+        if (
+            kept is not None
+            and kept.since
+            and is_younger(kept.touched, now, STALE_FACTOR * self._options.fresh_for_s)
+        ):
+            position = Position(since=datetime.fromtimestamp(kept.since, UTC))
+            return Crawl(
+                key=key, scope=scope, started=kept.started, clock=kept.clock, resumed=True, position=position
+            )
+        clock = self._catalogue.database.tick()
+        return Crawl(key=key, scope=scope, started=now, clock=clock, position=Position(since=start))
 
-    def _keep(self, scope: Scope, state: CrawlState | None) -> None:
-        self._catalogue.coverage.keep_crawl(scope, state)
+    def _listed_at(self, crawl: Crawl) -> float:
+        """How old a listing counts that has just been read whole: what was read before a pause is as
+        old as the crawl."""
+        return crawl.started if crawl.resumed else self._now()
 
+    async def _step(self, crawl: Crawl, urgency: UrgencyNow) -> Page:
+        assert crawl.position is not None
+        at = crawl.position
+        question = Question(scope=crawl.scope, since=at.since, until=crawl.until, cursor=at.cursor)
+        page = await self._pages.ask(question, urgency)
+        crawl.position = advance(at, page)
+        self._keep(crawl, crawl.position)
+        return page
 
-def _cursor(position: Position) -> Cursor | None:
-    return Cursor(position.cursor) if position.cursor is not None else None
+    def _keep(self, crawl: Crawl, position: Position | None) -> None:
+        state = None
+        if position is not None and position.since is not None:
+            # A run of offsets is not kept: it is begun again from its `since`.
+            since = position.since.timestamp()
+            state = CrawlState(started=crawl.started, touched=self._now(), clock=crawl.clock, since=since)
+        self._catalogue.coverage.keep_crawl(crawl.key, state)

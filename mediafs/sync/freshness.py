@@ -11,7 +11,7 @@ STALE_FACTOR: Final = 10
 """A listing up to so many times `fresh_for` old is shown at once and refreshed behind."""
 
 RETRY_AFTER_S: Final = 15.0
-"""A scope whose last try failed is shown from the last whole listing for so long without a new try."""
+"""After a failure the last whole listing is shown for so long without a new try."""
 
 
 class Answer(Enum):
@@ -21,15 +21,18 @@ class Answer(Enum):
     LIST_NOW = "list now"
 
 
+def is_younger(since: float | None, now: float, than_s: float) -> bool:
+    """Whether `since`, in Unix seconds, is less than so long ago. What lies in the future (a clock was
+    turned back) counts as old."""
+    return since is not None and 0 <= now - since < than_s
+
+
 def answer_for(state: ListingState, now: float, fresh_for_s: float) -> Answer:
-    """`now` in Unix seconds. A listing from the future (a clock turned back) counts as old."""
+    """What to do for somebody who looks at a scope at `now`, Unix seconds."""
     if state.listed is None:
         return Answer.LIST_NOW
-    age = now - state.listed
-    if 0 <= age < fresh_for_s:
+    if is_younger(state.listed, now, fresh_for_s):
         return Answer.AS_IT_IS
-    if state.failed is not None and 0 <= now - state.failed < RETRY_AFTER_S:
-        return Answer.AS_IT_IS
-    if 0 <= age < STALE_FACTOR * fresh_for_s:
-        return Answer.REFRESH_BEHIND
+    if is_younger(state.listed, now, STALE_FACTOR * fresh_for_s):
+        return Answer.AS_IT_IS if is_younger(state.failed, now, RETRY_AFTER_S) else Answer.REFRESH_BEHIND
     return Answer.REFRESH_FIRST

@@ -14,19 +14,23 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Final
 
 import trio
 
 from ..catalogue import Catalogue, ListingState
-from ..errors import Denied, InvalidReply, Late, MediafsError, Unavailable
+from ..errors import Incomplete, InvalidReply, Late, MediafsError, Unavailable
 from ..model import Change, Conversation, Days, Everything, Scope, Urgency, User
 from ..source import Source
 from .crawlers import Crawlers
-from .freshness import STALE_FACTOR, Answer, answer_for
+from .freshness import RETRY_AFTER_S, STALE_FACTOR, Answer, answer_for, is_younger
 from .options import SyncOptions
 from .proofs import Proofs
 
 log = logging.getLogger(__name__)
+
+GRACE_S: Final = 1.0
+"""Before the rate limit's wait is held against a listing that somebody waits for."""
 
 
 @dataclass(eq=False)
@@ -40,14 +44,21 @@ class _Flight:
     peek: bool
     """Only the first page is asked for: is there anything at all?"""
     urgency: Urgency
+    asked_as: Urgency = Urgency.PERSON
+    """The urgency of its last request."""
     done: trio.Event = field(default_factory=trio.Event)
     cancel: trio.CancelScope = field(default_factory=trio.CancelScope)
     error: MediafsError | None = None
     waiting: int = 0
 
+    def ask(self) -> Urgency:
+        """The urgency of the next request."""
+        self.asked_as = self.urgency
+        return self.urgency
+
 
 class Listings:
-    """Invariant: at most one flight a scope; every flight ends by setting `done`."""
+    """Invariant: at most one flight a scope, and one that peeks; each ends by setting `done`."""
 
     def __init__(
         self,
@@ -68,15 +79,17 @@ class Listings:
         self._flights: dict[tuple[Scope, bool], _Flight] = {}
         self._stale_days: set[date] = set()
         self._refreshing_days = False
+        self._away_since: float | None = None
+        """When the service last could not be reached; None: it has answered since."""
 
     # --- what the tree asks ------------------------------------------------------------------------
 
     async def ensure(self, scope: Scope) -> None:
         """Returns when the catalogue may be shown for `scope`.
 
-        Raises Late where it was never listed whole and the deadline is over (the crawl goes on
-        behind), Denied on refused credentials, and why the listing failed where there is no
-        earlier whole one to show.
+        Where the service cannot be reached, the last whole listing is good enough. Raises Late where
+        there is none and the deadline is over (the crawl goes on behind), and any other failure of a
+        listing that could not be put off: Denied, InvalidReply and their kin.
         """
         state = self.state(scope)
         match answer_for(state, self._now(), self._options.fresh_for_s):
@@ -87,39 +100,48 @@ class Listings:
             case Answer.LIST_NOW:
                 await self._list(scope)
             case Answer.REFRESH_FIRST:
+                if is_younger(self._away_since, self._now(), RETRY_AFTER_S):
+                    return
                 try:
                     await self._list(scope)
                 except (Unavailable, Late) as error:
+                    self._away_since = self._now()
                     log.info("%s is shown as it was listed before: %s", _words(scope), error)
+
+    async def ensure_known(self, scope: Scope) -> None:
+        """As `ensure`, but an older listing will do: for a name that it does not hold."""
+        older_s = STALE_FACTOR * self._options.fresh_for_s
+        if not is_younger(self.state(scope).listed, self._now(), older_s):
+            await self.ensure(scope)
 
     async def exists(self, scope: Conversation | User) -> bool:
         """Whether the service has any media of it; one small request where that is not known."""
         if self._catalogue.views.is_populated(scope):
             return True
-        state = self.state(scope)
-        if state.listed is not None and 0 <= self._now() - state.listed < self._options.fresh_for_s:
+        if is_younger(self.state(scope).listed, self._now(), self._options.fresh_for_s):
             return False
         await self._list(scope, peek=True)
         return self._catalogue.views.is_populated(scope)
 
-    async def oldest_day(self) -> date | None:
-        """The day of the oldest media; None where there is none. Asked of the service once a day."""
+    async def look_for_the_oldest(self) -> None:
+        """Sees to it that where by-date begins is known: asked of the service once a day, and only the
+        first time waited for."""
         kept = self._catalogue.database.remembered("oldest")
-        if kept is None or not 0 <= self._now() - kept["at"] < self._options.whole_for_s:
-            try:
+        if kept is None:
+            await self._list(Everything())
+            return
+        nothing = self._catalogue.views.day_range() is None
+        believed_s = self._options.fresh_for_s if nothing else self._options.whole_for_s
+        if not is_younger(kept["at"], self._now(), believed_s):
+            if nothing:
                 await self._list(Everything())
-            except (Unavailable, Late):
-                if kept is None:
-                    raise
-        known = self._catalogue.views.day_range()
-        return None if known is None else date.fromordinal(known[0])
-
-    def refusal(self, kind: str) -> str | None:
-        """Why a filtered view ("conversation", "user") is refused; None: it is not."""
-        return self._proofs.refusal(kind)
+            else:
+                self._refresh_behind(Everything())
 
     async def refresh(self, scope: Scope) -> None:
-        """Lists again, whatever the age. Raises why that failed."""
+        """Lists again from the start, whatever the age. Raises why that failed."""
+        if (scope, False) not in self._flights:
+            self._catalogue.coverage.keep_crawl(scope, None)
         await self._list(scope)
 
     def expire(self, first: date, last: date) -> None:
@@ -129,28 +151,37 @@ class Listings:
         )
 
     def state(self, scope: Scope) -> ListingState:
-        """When `scope` was last listed whole, and its last failure; also derived from by-date."""
+        """When `scope` was last listed whole, and its last failure; a user's is also derived from days."""
         state = self._catalogue.coverage.state(scope)
         if isinstance(scope, User) and self._proofs.refusal("user") is None:
-            # Records name their owner, so all days together hold all media of every user.
-            whole = self.whole_since()
+            whole = self.users_since()
             if whole is not None and (state.listed is None or whole > state.listed):
-                state = state._replace(listed=whole)
+                state = ListingState(whole)
         return state
 
+    def users_since(self) -> float | None:
+        """Since when every user and all their media are known, in Unix seconds; None: some may not be."""
+        # Records name their owner, so all days together hold all media of every user.
+        derivable = self._source.traits.all_users and self._options.since is None
+        return self.whole_since() if derivable else None
+
     def whole_since(self) -> float | None:
-        """When the oldest part of the listing of all days was read; None: some day never was."""
-        known = self._catalogue.views.day_range()
-        oldest = self._catalogue.database.remembered("oldest")
-        if oldest is None or known is None or self._options.since is not None:
+        """Since when every day of by-date is known, in Unix seconds; None: some day is not."""
+        first, known = self._options.since, self._catalogue.views.day_range()
+        if first is None and known is not None and self._catalogue.database.remembered("oldest"):
+            first = date.fromordinal(known[0])
+        if first is None:
             return None
-        first, today = date.fromordinal(known[0]), self._options.today(self._now())
-        return self._catalogue.coverage.state(Days(first, max(today, first))).listed
+        last = self._options.today(self._now())
+        return self._catalogue.coverage.state(Days(first, max(first, last))).listed
+
+    def refusal(self, kind: str) -> str | None:
+        """Why a filtered view ("conversation", "user") is refused; None: it is not."""
+        return self._proofs.refusal(kind)
 
     def conversation_ids(self) -> list[str]:
         """What `by-conversation/` lists: what the configuration names, and what is known."""
-        named = self._options.conversations()
-        return [*named, *(c for c in self._catalogue.views.conversations() if c not in set(named))]
+        return list(dict.fromkeys((*self._options.conversations(), *self._catalogue.views.conversations())))
 
     def is_named(self, conversation: str) -> bool:
         """Whether the configuration names this conversation."""
@@ -158,13 +189,11 @@ class Listings:
 
     # --- flights -----------------------------------------------------------------------------------
 
-    def _deadline(self, scope: Scope) -> _Deadline:
-        return _Deadline(self._options.list_deadline_s, scope)
-
     async def _list(self, scope: Scope, *, peek: bool = False) -> None:
         """Waits for one listing of `scope`, begun now or by somebody else before."""
-        with self._deadline(scope):
-            while True:
+        flight = None
+        with trio.move_on_after(self._options.list_deadline_s) as deadline:
+            while flight is None or flight.cancel.cancelled_caught:
                 flight = self._join(scope, Urgency.PERSON, peek)
                 flight.waiting += 1
                 try:
@@ -173,64 +202,68 @@ class Listings:
                     flight.waiting -= 1
                     if not flight.waiting:
                         flight.urgency = Urgency.BACKGROUND
-                if not flight.cancel.cancelled_caught:
-                    break
-        if flight.error is not None:
+        if deadline.cancelled_caught:
+            raise Late(
+                f"{_words(scope)} could not be listed within {self._options.list_deadline_s:g} s;"
+                " the listing goes on behind, try again"
+            )
+        if flight is not None and flight.error is not None:
             raise flight.error
 
     def _join(self, scope: Scope, urgency: Urgency, peek: bool = False) -> _Flight:
         flight = self._flights.get((scope, peek))
-        if flight is not None and flight.urgency > urgency:
-            if self._source.wait_s(flight.urgency) > 0:
-                # Its request is in line behind everybody else's: begin again in front, from where the
-                # catalogue says that it stands.
-                flight.cancel.cancel()
-                flight = None
-            else:
-                flight.urgency = urgency
-        if flight is None:
+        if flight is None or flight.cancel.cancel_called:
             flight = _Flight(scope, peek, urgency)
             self._flights[scope, peek] = flight
             self._nursery.start_soon(self._fly, flight)
+        flight.urgency = min(flight.urgency, urgency)
         return flight
 
     async def _wait(self, flight: _Flight) -> None:
         """Fails at once where the rate limit is known to outlast the deadline."""
-        with trio.move_on_after(0.05):
-            await flight.done.wait()  # the time to get in line for the limit, or to be answered
+        # A request that is on its way is answered by then, and one that is in line has taken its place.
+        with trio.move_on_after(GRACE_S):
+            await flight.done.wait()
         while not flight.done.is_set():
-            left = trio.current_effective_deadline() - trio.current_time()
-            wait_s = self._source.wait_s(flight.urgency)
-            if wait_s > left:
+            wait_s = self._source.wait_s(flight.asked_as)
+            if wait_s > 0 and flight.asked_as > flight.urgency:
+                # Its request is in line behind everybody else's: begin again in front, from where the
+                # catalogue says that it stands.
+                flight.cancel.cancel()
+            elif wait_s > trio.current_effective_deadline() - trio.current_time():
                 raise Late(
                     f"the service allows no request for {math.ceil(wait_s)} s;"
                     f" the listing of {_words(flight.scope)} goes on behind",
                     wait_s,
                 )
-            # A second: the limiter may learn of a throttle while we wait.
-            with trio.move_on_after(1):
+            # The limiter may learn of a throttle while we wait.
+            with trio.move_on_after(GRACE_S):
                 await flight.done.wait()
 
     async def _fly(self, flight: _Flight) -> None:
+        read = self._crawlers.peek if flight.peek else self._crawlers.read
         try:
             with flight.cancel:
-                if flight.peek:
-                    await self._crawlers.peek(flight.scope, lambda: flight.urgency)
-                else:
-                    await self._crawlers.list(flight.scope, lambda: flight.urgency)
+                await read(flight.scope, flight.ask)
+                self._away_since = None
         except MediafsError as error:
             flight.error = error
-            self._catalogue.coverage.failed(flight.scope, str(error), self._now())
             level = logging.INFO if isinstance(error, Late) else logging.WARNING
             log.log(level, "%s cannot be listed: %s", _words(flight.scope), error)
         except Exception:
-            # A bug, or a full disk under the catalogue: it fails this listing, not the mount.
             log.exception("the listing of %s failed", _words(flight.scope))
             flight.error = InvalidReply(f"the listing of {_words(flight.scope)} failed; the log says why")
-        finally:
-            if self._flights.get((flight.scope, flight.peek)) is flight:
-                del self._flights[flight.scope, flight.peek]
-            flight.done.set()
+        if flight.error is not None:
+            self._note_failure(flight.scope, flight.error)
+        if self._flights.get((flight.scope, flight.peek)) is flight:
+            del self._flights[flight.scope, flight.peek]
+        flight.done.set()
+
+    def _note_failure(self, scope: Scope, error: MediafsError) -> None:
+        try:
+            self._catalogue.coverage.failed(scope, str(error), self._now())
+        except MediafsError as failure:
+            log.warning("the failure cannot be kept: %s", failure)
 
     def _refresh_behind(self, scope: Scope) -> None:
         if isinstance(scope, Days) and scope.first == scope.last:
@@ -249,37 +282,16 @@ class Listings:
                 day = min(self._stale_days)
                 self._stale_days.remove(day)
                 scope = Days(day, day)
-                state = self.state(scope)
-                if answer_for(state, self._now(), self._options.fresh_for_s) is Answer.AS_IT_IS:
+                if answer_for(self.state(scope), self._now(), self._options.fresh_for_s) is Answer.AS_IT_IS:
                     continue
                 flight = self._join(scope, Urgency.BACKGROUND)
                 await flight.done.wait()
-                if isinstance(flight.error, Unavailable | Denied | Late):
+                if flight.error is not None and not isinstance(flight.error, Incomplete):
                     self._stale_days.clear()  # each of them would fail alike
+        except MediafsError as error:
+            log.warning("days cannot be refreshed: %s", error)
         finally:
             self._refreshing_days = False
-
-
-class _Deadline:
-    """`trio.fail_after` in the words of the domain: what was late, and that it goes on."""
-
-    def __init__(self, seconds: float, scope: Scope) -> None:
-        self._seconds = seconds
-        self._scope = scope
-        self._cancel = trio.CancelScope()
-
-    def __enter__(self) -> None:
-        self._cancel.deadline = trio.current_time() + self._seconds
-        self._cancel.__enter__()
-
-    def __exit__(self, *exc: object) -> bool:
-        suppressed = bool(self._cancel.__exit__(*exc))  # type: ignore[arg-type]
-        if self._cancel.cancelled_caught:
-            raise Late(
-                f"{_words(self._scope)} could not be listed within {self._seconds:g} s;"
-                " the listing goes on behind, try again"
-            )
-        return suppressed
 
 
 def _words(scope: Scope) -> str:

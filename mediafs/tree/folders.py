@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, timedelta
-from typing import Final
+from datetime import date, datetime
 
 from ..catalogue import Catalogue
-from ..model import Conversation, ConversationId, Recent, User
+from ..model import EARLIEST, Conversation, ConversationId, Recent, User
 from .days import Dates
 from .names import legal_id
 from .nodes import RECENT, Folder, Month, Node, Root, View, Year, day_folder
@@ -15,9 +14,6 @@ from .options import TreeOptions
 from .seams import Listings
 from .shapes import Shapes
 from .values import Entry
-
-LONG_AGO: Final = date(1990, 1, 1)
-"""No recording of these services is older."""
 
 
 class Folders:
@@ -71,8 +67,8 @@ class Folders:
         if self._options.since is not None:
             return Dates(self._options.since, last)
         if self._catalogue.database.remembered("oldest") is None:
-            return Dates(LONG_AGO, last)
-        return Dates(date.fromordinal(known[0]) if known else today + timedelta(days=1), last)
+            return Dates(EARLIEST.date(), last)
+        return Dates(date.fromordinal(known[0]) if known else today, last)
 
     def _listed(self, dates: Dates) -> Iterator[date]:
         if (within := dates.overlap(self.dates())) is None:

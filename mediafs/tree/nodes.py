@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from ..model import Conversation, ConversationId, Days, Recent, Scope, User, UserId
+from ..model import Conversation, ConversationId, Days, Recent, User, UserId
 from .days import Dates
 
 BY_DATE: Final = "by-date"
@@ -111,7 +111,3 @@ def loaded(kind: str, key: str) -> Node:
 
 def day_folder(day: date) -> Folder:
     return Folder(Days(day, day))
-
-
-def scope_of(node: Node) -> Scope | None:
-    return node.scope if isinstance(node, Folder) else None

@@ -16,12 +16,16 @@ class Listings(Protocol):
         """Returns when the catalogue may be shown for `scope`."""
         ...
 
+    async def ensure_known(self, scope: Scope) -> None:
+        """As `ensure`, but an older listing will do: for a name that it does not hold."""
+        ...
+
     async def exists(self, scope: Conversation | User) -> bool:
         """Whether the service has any media of it."""
         ...
 
-    async def oldest_day(self) -> date | None:
-        """The day of the oldest media; None where there is none."""
+    async def look_for_the_oldest(self) -> None:
+        """Sees to it that where by-date begins is known."""
         ...
 
     async def refresh(self, scope: Scope) -> None:
@@ -36,6 +40,10 @@ class Listings(Protocol):
 
     def whole_since(self) -> float | None:
         """Since when every day is known, in Unix seconds; None: some day is not."""
+        ...
+
+    def users_since(self) -> float | None:
+        """Since when every user is known, in Unix seconds; None: some may not be."""
         ...
 
     def refusal(self, kind: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from ..catalogue import Catalogue, Stat
@@ -22,10 +21,9 @@ too near without a word, and never 0, which is an empty file to most of them (me
 
 
 class Shapes:
-    def __init__(self, catalogue: Catalogue, options: TreeOptions, wall_clock: Callable[[], float]) -> None:
+    def __init__(self, catalogue: Catalogue, options: TreeOptions) -> None:
         self._catalogue = catalogue
         self._options = options
-        self._now = wall_clock
 
     def file(self, stat: Stat) -> Attributes:
         known = stat.size is not None
@@ -41,15 +39,13 @@ class Shapes:
         )
 
     def folder(self, node: Node) -> Attributes:
-        inode, changed = (
-            (ROOT, 0.0) if isinstance(node, Root) else self._catalogue.directories.get(*stored(node))
-        )
+        inode, changed = self._catalogue.directories.get(*stored(node))
         return Attributes(
-            inode=inode,
+            inode=ROOT if isinstance(node, Root) else inode,
             kind=Kind.DIRECTORY,
             size=0,
             links=1,
-            modified_s=int(changed or self._now()),
+            modified_s=int(changed),
             writable=self._options.deletable and not isinstance(node, Root | View),
             entry_timeout_s=TIMEOUT_S,
             attr_timeout_s=FOLDER_TIMEOUT_S,

@@ -14,11 +14,13 @@ from urllib.parse import unquote
 
 from cachetools import LRUCache
 
-from ..catalogue import Catalogue, ListingState, Stat
+from ..catalogue import Catalogue, Stat
 from ..errors import NoAttribute, NotFound
 from ..model import (
     Conversation,
     ConversationId,
+    Days,
+    Everything,
     Inode,
     Media,
     Recent,
@@ -73,14 +75,13 @@ class Tree:
         self._reading = reading
         self._ids = ids
         self._options = options
-        self._now = wall_clock
         self._room = room
         self._views = [BY_DATE]
         if traits.conversations:
             self._views.append(BY_CONVERSATION)
         if traits.users:
             self._views.append(BY_USER)
-        self._shapes = Shapes(catalogue, options, wall_clock)
+        self._shapes = Shapes(catalogue, options)
         self._folders = Folders(catalogue, listings, self._shapes, self._views, options, wall_clock)
         self._totals: tuple[int, int, int] | None = None
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
@@ -95,6 +96,8 @@ class Tree:
         Raises NotFound where there is no such directory, and what listing raises.
         """
         node = self._node(parent)
+        if not _is_text(name):
+            return Absent(TIMEOUT_S)  # a name of ours is always text
         if is_probe(name) and not (isinstance(node, Folder) and self._catalogue.views.find(node.scope, name)):
             return Absent(TIMEOUT_S)
         match node:
@@ -151,7 +154,7 @@ class Tree:
         views = self._catalogue.views
         bare = not (encoded := id_in_folder_name(name))
         id_ = views.person_by_folder(name) or UserId(unquote(encoded or name))
-        if not self._ids.is_user_id(id_):
+        if not self._ids.is_user_id(id_) or (bare and legal_id(id_) != name):
             return Absent(TIMEOUT_S)
         if not await self._listings.exists(User(id_)):
             return Absent(self._options.fresh_for_s)
@@ -165,11 +168,8 @@ class Tree:
         views = self._catalogue.views
         found = views.find(node.scope, name)
         if found is None:
-            state = self._listings.state(node.scope)
-            age = self._now() - state.listed if state.listed is not None else None
-            if age is None or not 0 <= age < 10 * self._options.fresh_for_s:
-                await self._listings.ensure(node.scope)
-                found = views.find(node.scope, name)
+            await self._listings.ensure_known(node.scope)
+            found = views.find(node.scope, name)
         return self._shapes.file(found) if found else Absent(self._options.fresh_for_s)
 
     # --- attributes --------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ class Tree:
                     lambda: self._catalogue.contents.edition,
                 )
             case View("by-date") if self._options.since is None:
-                await self._listings.oldest_day()
+                await self._listings.look_for_the_oldest()
         return Directory(lambda: list(self._folders.below(node)))
 
     def _entry(self, stat: Stat) -> Entry:
@@ -316,21 +316,26 @@ class Tree:
         return xattrs.file_values(media, self._options.account, self._options.vendor, conversations)
 
     def _directory_values(self, node: Node) -> dict[str, str | None]:
-        whole = ListingState(self._listings.whole_since(), 0, None, None)
-        nothing = ListingState(None, 0, None, None)
         match node:
             case Folder(scope):
                 state = self._listings.state(scope)
-                return xattrs.directory_values(state.listed is not None, state, state.error)
+                return xattrs.directory_values(state.listed is not None, state.listed, state.error)
             case View("by-conversation"):
                 # Records do not tell their conversation: the index is never known to be complete.
-                return xattrs.directory_values(False, nothing, self._listings.refusal("conversation"))
+                return xattrs.directory_values(False, None, self._listings.refusal("conversation"))
             case View("by-user"):
-                return xattrs.directory_values(
-                    whole.listed is not None, whole, self._listings.refusal("user")
-                )
-            case View() | Year() | Month():
-                return xattrs.directory_values(whole.listed is not None, whole, None)
+                listed = self._listings.users_since()
+                error = self._listings.refusal("user") or self._listings.state(Everything()).error
+                return xattrs.directory_values(listed is not None, listed, error)
+            case View():
+                listed = self._listings.whole_since()
+                error = self._listings.state(Everything()).error
+                return xattrs.directory_values(listed is not None, listed, error)
+            case Year() | Month():
+                within = node.dates.overlap(self._folders.dates()) or node.dates
+                listed = self._listings.state(Days(within.first, within.last)).listed
+                error = self._listings.state(Everything()).error
+                return xattrs.directory_values(listed is not None, listed, error)
         return {}
 
     def _media(self, inode: Inode) -> Media:
@@ -338,3 +343,8 @@ class Tree:
         if media is None:
             raise NotFound(f"inode {inode} is gone")
         return media
+
+
+def _is_text(name: str) -> bool:
+    """Bytes that are not UTF-8 arrive as lone surrogates."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from ..catalogue import ListingState
 from ..errors import Forbidden, MediafsError, NoAttribute, ReadOnly, Unsupported
 from ..model import AccountName, Media
 from .names import mime_of
@@ -66,8 +65,9 @@ def file_values(
     }
 
 
-def directory_values(complete: bool, state: ListingState, error: str | None) -> dict[str, str | None]:
-    listed = datetime.fromtimestamp(state.listed, UTC) if state.listed is not None else None
+def directory_values(complete: bool, listed_s: float | None, error: str | None) -> dict[str, str | None]:
+    """`listed_s` is Unix time."""
+    listed = datetime.fromtimestamp(listed_s, UTC) if listed_s is not None else None
     return {
         "complete": "true" if complete else "false",
         "listed": listed.isoformat(timespec="seconds").replace("+00:00", "Z") if listed else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..model import Media, MediaId, Owner, UserId
+from ..model import EARLIEST, LATEST, Media, MediaId, Owner, UserId
 from ._json import At
 from ._record import scrubbed
 
@@ -25,7 +25,7 @@ def media_of(at: At) -> Media:
         latitude, longitude = geoloc["lat"].number(), geoloc["lng"].number()
     return Media(
         id=MediaId(_id(at["id"], MEDIA_ID)),
-        created=at["created"].moment(),
+        created=min(max(at["created"].moment(), EARLIEST), LATEST),
         filename=filename,
         filename_is_unique=_UNIQUE_NAME.fullmatch(filename) is not None,
         size=at["filesize"].whole(),

@@ -69,6 +69,8 @@ class Apizee:
     def __init__(self, options: ApizeeOptions) -> None:
         self._options = options
         self._root = options.base_url.rstrip("/") + "/api/v3"
+        self._login_way: int | None = None
+        """Which of the ways to send a login has worked."""
 
     def __repr__(self) -> str:
         return f"<Apizee {self._root}>"
@@ -83,8 +85,8 @@ class Apizee:
             page_limit=PAGE_LIMIT,
             conversations=True,
             users=True,
-            since_filters=True,
-            narrowed_by_user=self._options.user is not None,
+            all_users=self._options.user == "all",
+            user=UserId(self._options.user) if self._options.user not in (None, "all") else None,
         )
 
     @property
@@ -96,8 +98,8 @@ class Apizee:
     def login(self) -> Flow[Credential]:
         """A static token without a request; else the password grant.
 
-        The documentation shows all fields in the query, where proxies and logs keep them, and a
-        public client sends a form: the form is tried first, the query after a 400.
+        The documentation shows all fields in the query, where proxies and logs keep them; a public
+        client sends them all as a form. The forms are tried first, and the way that worked is kept.
         Raises CredentialsRefused, InvalidReply, Late, Unavailable.
         """
         options = self._options
@@ -106,16 +108,22 @@ class Apizee:
         grant = (("grant_type", "password"),)
         who = (("username", options.username or ""), ("password", options.password or ""))
         call = Call(method="POST", url=f"{self._root}/token", operation="login")
-        reply = yield replace(
-            call,
-            query=grant,
-            headers=(("Content-Type", "application/x-www-form-urlencoded"),),
-            body=urlencode(who).encode("ascii"),
-        )
-        if reply.status == 400:
-            reply = yield replace(call, query=grant + who)
-        if not 200 <= reply.status < 300:
-            raise self._login_failure(call, reply)
+        ways = [
+            _with_form(replace(call, query=grant), who),
+            _with_form(call, grant + who),
+            replace(call, query=grant + who),
+        ]
+        failures: list[MediafsError] = []
+        for way in range(len(ways)) if self._login_way is None else [self._login_way]:
+            reply = yield ways[way]
+            if 200 <= reply.status < 300:
+                break
+            failures.append(self._login_failure(call, reply))
+            if reply.status not in (400, 401, 403, 404, 422):
+                raise failures[-1]
+        else:
+            raise next((e for e in failures if isinstance(e, CredentialsRefused)), failures[-1])
+        self._login_way = way
         root = parse(NAME, "login", reply.body)
         token = root["access_token"].text()
         if token is None or not HEADER_SAFE.fullmatch(token):
@@ -129,7 +137,7 @@ class Apizee:
         said = self._said(reply)
         # 400 and 404 are documented for the token endpoint beside 401 and 403; a web server that
         # has no such endpoint answers them too, but then not in the service's own words.
-        if reply.status in (401, 403) or (reply.status in (400, 404) and said):
+        if reply.status in (401, 403, 422) or (reply.status in (400, 404) and said):
             return CredentialsRefused(f"{NAME}: login: the service refuses username and password{said}")
         if reply.status in (400, 404):
             return InvalidReply(
@@ -201,9 +209,7 @@ class Apizee:
         elif root.has("next_offset"):
             more = next_offset is not None and next_offset > offset
         else:
-            more = False
-            if data:
-                root.refuse("neither total nor next_offset: no telling whether the listing is whole")
+            more = True  # only a page without data ends it then
         return Page(media=media, total=total, next=Cursor(str(reached)) if more and data else None)
 
     # --- one media
@@ -246,7 +252,8 @@ class Apizee:
             return
         if reply.status == 400:
             said = self._said(reply)
-            raise FilterRefused(f"{NAME}: the service refuses the parameter {parameter!r}{said}; {advice}")
+            why = f"{NAME}: the service refuses the parameter {parameter!r}{said}; {advice}"
+            raise FilterRefused(why, by_value=True)
         if not 200 <= reply.status < 300:
             raise self.failure(self.probe(scope), reply, scope)
         root = parse(NAME, "probe", reply.body)
@@ -346,6 +353,11 @@ def _named(scope: Scope | MediaId | None) -> str:
             return f" of media {harmless(scope)}"
         case _:
             return ""
+
+
+def _with_form(call: Call, form: Pairs) -> Call:
+    header = ("Content-Type", "application/x-www-form-urlencoded")
+    return replace(call, headers=(header,), body=urlencode(form).encode("ascii"))
 
 
 __all__ = ["Apizee", "ApizeeFilters", "ApizeeOptions"]

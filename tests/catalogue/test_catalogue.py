@@ -55,7 +55,7 @@ def names(here: Catalogue) -> dict[str, str]:
 def take(here: Catalogue, *media: Media, conversation: str | None = None) -> int:
     clock = here.database.tick()
     scope = Conversation(ConversationId(conversation)) if conversation else None
-    here.contents.put(media, clock, scope)
+    here.contents.put(media, clock, conversation=scope)
     return clock
 
 
@@ -140,7 +140,7 @@ def test_links_count_the_names_a_media_has(tmp_path: Path) -> None:
         take(here, make_media(1), conversation="6")
         links = {s.name: s.links for s in here.views.children(Everything())}
         assert sorted(links.values()) == [1, 4]
-        here.contents.cover_conversation(Conversation(ConversationId("5")), here.database.tick())
+        here.contents.leave_conversation(Conversation(ConversationId("5")), here.database.tick())
         assert sorted(s.links for s in here.views.children(Everything())) == [1, 3]
 
 

@@ -270,7 +270,7 @@ def test_a_hostile_file_is_a_problem_and_not_a_crash(write: Write, text: str) ->
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match='no such file; "mediafs init" writes one'):
+    with pytest.raises(ConfigError, match=r"no such file; README\.md shows one"):
         loaded(tmp_path / "none.toml")
 
 
@@ -329,7 +329,10 @@ def test_since_is_judged_by_the_clock_of_the_account(write: Write) -> None:
         ('conversations = [\n  "1",\n  "1",\n]', "6: accounts.clinic.conversations[1]: '1' is listed twice"),
         ('conversations = ["1", 1]', "4: accounts.clinic.conversations[1]: '1' is listed twice"),
         ("conversations = [true]", "4: accounts.clinic.conversations[0]: must be a text or a number"),
-        ('filters = { user = "conversation_id" }', "4: accounts.clinic.filters: each filter needs a name of its own"),
+        (
+            'filters = { user = "conversation_id" }',
+            "4: accounts.clinic.filters: each filter needs a name of its own",
+        ),
         ('filters = { users = "x" }', '4: accounts.clinic.filters.users: unknown key; did you mean "user"?'),
         ('time_zone = "Mars/Base"', "4: accounts.clinic.time_zone: 'Mars/Base' is not a time zone known"),
         ('time_zone = "Europe"', "4: accounts.clinic.time_zone: 'Europe' is not a time zone known"),

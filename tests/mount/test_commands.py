@@ -9,10 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from mediafs.cli import main
 from mediafs.mount import FuseUnavailable, check_fuse
 from mediafs.mount.mountinfo import all_mounts
 from mediafs.sandbox.testing import Box, sandbox_process
@@ -53,6 +58,23 @@ def is_mounted(place: Path) -> bool:
     return any(line.mountpoint == str(place) for line in all_mounts())
 
 
+@dataclass(frozen=True)
+class Said:
+    """How a command ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def typed(mount: Mount, *arguments: str | Path) -> Said:
+    """A command to the running daemon, without an interpreter of its own: that is most of its time."""
+    out, err = StringIO(), StringIO()
+    with patch.dict(os.environ, mount.env, clear=True), redirect_stdout(out), redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return Said(code, out.getvalue(), err.getvalue())
+
+
 def days(box: Box) -> list[str]:
     """The by-date paths of days that have media, oldest first."""
     created = {str(m["created"])[:10] for m in box.world() if m["completed"]}
@@ -75,29 +97,29 @@ def test_status_of_one_mount_says_what_is_mounted_and_what_it_cost(mount: Mount,
     ):
         assert words in done.stdout
     assert "problem" not in done.stdout, "nothing is wrong"
-    inside = mount.mediafs("status", str(mount.root / "by-date" / "2024"))
+    inside = typed(mount, "status", str(mount.root / "by-date" / "2024"))
     assert f"clinic at {mount.root}" in inside.stdout, "any path in the mount will do"
 
 
 def test_status_as_json_is_one_object_for_one_mount_and_a_list_for_all(mount: Mount) -> None:
-    one = json.loads(mount.mediafs("status", "--json", str(mount.root)).stdout)
+    one = json.loads(typed(mount, "status", "--json", str(mount.root)).stdout)
     assert (one["account"], one["mountpoint"]) == ("clinic", str(mount.root))
     assert one["pid"] == mount.pids[0]
     assert {"catalogue", "credentials", "problems", "requests", "service"} <= one.keys()
-    every = json.loads(mount.mediafs("status", "--json").stdout)
+    every = json.loads(typed(mount, "status", "--json").stdout)
     assert [facts["mountpoint"] for facts in every] == [str(mount.root)]
 
 
 def test_status_costs_the_service_nothing(mount: Mount, archive: Box) -> None:
     archive.reset()
-    assert mount.mediafs("status", str(mount.root)).returncode == 0
+    assert typed(mount, "status", str(mount.root)).returncode == 0
     assert requests(archive) == []
 
 
 def test_status_says_what_is_wrong_and_what_to_do_about_it(mount: Mount, archive: Box) -> None:
     archive.fault("status", path="/api/v3/medias", status=403, times=None)
     assert mount.run("ls", "by-conversation/5005").returncode != 0
-    done = mount.mediafs("status", str(mount.root))
+    done = typed(mount, "status", str(mount.root))
     assert done.returncode == 0
     problem = next(line for line in done.stdout.splitlines() if "problem" in line)
     assert "refuses this" in problem
@@ -108,11 +130,11 @@ def test_status_says_what_is_wrong_and_what_to_do_about_it(mount: Mount, archive
 
 def test_status_where_nothing_is_mounted_says_so() -> None:
     with prepared(DEAD_SERVICE) as mount:
-        done = mount.mediafs("status", "--json")
+        done = typed(mount, "status", "--json")
         assert (done.returncode, json.loads(done.stdout)) == (0, [])
         # Other mounts of this machine are listed without a daemon of ours: only ours is looked for.
-        assert str(mount.root) not in mount.mediafs("status").stdout
-        one = mount.mediafs("status", str(mount.root))
+        assert str(mount.root) not in typed(mount, "status").stdout
+        one = typed(mount, "status", str(mount.root))
         assert one.returncode == 1
         assert "lies in no mount of yours" in one.stderr
 
@@ -122,23 +144,23 @@ def test_a_mount_whose_daemon_hangs_or_died_is_shown_and_umount_takes_it_away(ar
         os.kill(mount.pids[0], signal.SIGSTOP)
         try:
             began = time.monotonic()
-            every = mount.mediafs("status", timeout=20)
+            every = typed(mount, "status")
             assert time.monotonic() - began < 15, "a daemon that hangs does not hang the commands"
             assert every.returncode == 0
             assert f"clinic at {mount.root}: no daemon of yours answers" in every.stdout
         finally:
             os.kill(mount.pids[0], signal.SIGCONT)
-        assert mount.mediafs("status", str(mount.root)).returncode == 0
+        assert typed(mount, "status", str(mount.root)).returncode == 0
         mount.kill()
-        every = mount.mediafs("status")
+        every = typed(mount, "status")
         assert every.returncode == 0
         assert f"clinic at {mount.root}: no daemon of yours answers" in every.stdout
         assert f"mediafs umount {mount.root}" in every.stdout
-        one = mount.mediafs("status", str(mount.root))
+        one = typed(mount, "status", str(mount.root))
         assert one.returncode == 1
         assert f"mediafs umount {mount.root}" in one.stderr
-        assert mount.mediafs("refresh", str(mount.root / "recent")).returncode == 1
-        done = mount.umount()
+        assert typed(mount, "refresh", str(mount.root / "recent")).returncode == 1
+        done = typed(mount, "umount", mount.root)
         assert done.returncode == 0, done.stderr
         assert not is_mounted(mount.root)
 
@@ -153,7 +175,7 @@ def test_refresh_of_a_day_lists_it_again_and_shows_what_is_new() -> None:
         made = box.add(created=day.removeprefix("by-date/").replace("/", "-") + "T12:00:00+00:00", size=10)
         box.reset()
         assert os.listdir(mount.root / day) == before, "it is fresh"
-        done = mount.mediafs("refresh", str(mount.root / day))
+        done = typed(mount, "refresh", str(mount.root / day))
         assert done.returncode == 0, done.stderr
         assert f"{len(before) + 1} media" in done.stdout
         asked = len(requests(box))
@@ -163,7 +185,7 @@ def test_refresh_of_a_day_lists_it_again_and_shows_what_is_new() -> None:
         assert len(requests(box)) == asked, "what was just listed is not listed again"
         link = mount.folder / "shortcut"
         link.symlink_to(mount.root)
-        gone = mount.mediafs("umount", f"{link}/")
+        gone = typed(mount, "umount", f"{link}/")
         assert gone.returncode == 0, gone.stderr
         assert not is_mounted(mount.root), "whatever its path is written like"
 
@@ -179,7 +201,7 @@ def test_refresh_asks_the_service_for_whatever_lies_there(mount: Mount, archive:
         assert USER in path
     mount.run("ls", path)
     archive.reset()
-    done = mount.mediafs("refresh", str(mount.root / path))
+    done = typed(mount, "refresh", str(mount.root / path))
     assert done.returncode == 0, done.stderr
     assert "listed again" in done.stdout
     assert len(requests(archive, "/api/v3/medias")) >= 1
@@ -193,7 +215,7 @@ def test_refresh_of_a_range_of_days_lists_each_when_it_is_next_looked_at(
     path = path.format(year=day[:12], month=day[:15])
     assert mount.run("ls", day).stdout
     archive.reset()
-    done = mount.mediafs("refresh", str(mount.root / path))
+    done = typed(mount, "refresh", str(mount.root / path))
     assert done.returncode == 0, done.stderr
     assert "will be listed again" in done.stdout
     assert requests(archive) == [], "the budget of an hour is not spent at once"
@@ -225,14 +247,14 @@ def test_refresh_finds_the_mount_from_within_and_through_a_link(mount: Mount) ->
 
 @pytest.mark.parametrize("path", ["by-date/2024/13", "recent/nothing.png", "by-user/abc", "nowhere/at/all"])
 def test_refresh_of_what_is_not_there_fails_in_words(mount: Mount, path: str) -> None:
-    done = mount.mediafs("refresh", str(mount.root / path))
+    done = typed(mount, "refresh", str(mount.root / path))
     assert done.returncode == 1
     assert "no such file or folder" in done.stderr
     assert path in done.stderr
 
 
 def test_refresh_outside_any_mount_fails_and_says_where_there_is_one(mount: Mount) -> None:
-    done = mount.mediafs("refresh", str(mount.folder / "config"))
+    done = typed(mount, "refresh", str(mount.folder / "config"))
     assert done.returncode == 1
     assert "lies in no mount of yours" in done.stderr
     assert str(mount.root) in done.stderr
@@ -243,19 +265,19 @@ def test_a_neighbour_whose_name_begins_alike_is_not_taken_for_the_mount(mount: M
     neighbour = Path(f"{mount.root}-elsewhere")
     neighbour.mkdir(exist_ok=True)
     for command in ("refresh", "status"):
-        done = mount.mediafs(command, str(neighbour))
+        done = typed(mount, command, str(neighbour))
         assert done.returncode == 1
         assert "lies in no mount of yours" in done.stderr, "a healthy mount is not to be unmounted"
 
 
 def test_refresh_tells_by_its_exit_code_what_stood_in_the_way(mount: Mount, archive: Box) -> None:
     archive.fault("status", path="/api/v3/medias", status=503, times=3)
-    done = mount.mediafs("refresh", str(mount.root / "recent"))
+    done = typed(mount, "refresh", str(mount.root / "recent"))
     assert done.returncode == 6, done.stderr
     assert "503" in done.stderr
     archive.clear_faults()
     archive.fault("status", path="/api/v3/medias", status=403, times=1)
-    assert mount.mediafs("refresh", str(mount.root / "recent")).returncode == 1
+    assert typed(mount, "refresh", str(mount.root / "recent")).returncode == 1
 
 
 # --- umount --------------------------------------------------------------------------------------------
@@ -264,7 +286,7 @@ def test_refresh_tells_by_its_exit_code_what_stood_in_the_way(mount: Mount, arch
 def test_umount_of_what_is_not_mounted_or_not_ours_fails_in_words() -> None:
     with prepared(DEAD_SERVICE) as mount:
         for place, words in ((mount.root, "nothing is mounted"), (Path("/proc"), "not ours")):
-            done = mount.mediafs("umount", str(place))
+            done = typed(mount, "umount", str(place))
             assert done.returncode == 1
             assert words in done.stderr
             assert str(place) in done.stderr
@@ -275,15 +297,47 @@ def test_umount_of_a_mount_in_use_fails_and_lazily_it_goes_with_its_last_user(ar
         path = next((mount.root / "recent").iterdir())
         size = path.stat().st_size
         with path.open("rb") as held:
-            busy = mount.umount()
+            busy = typed(mount, "umount", mount.root)
             assert busy.returncode == 1
             assert "in use" in busy.stderr
             assert is_mounted(mount.root)
-            lazy = mount.mediafs("umount", "--lazy", str(mount.root))
+            lazy = typed(mount, "umount", "--lazy", str(mount.root))
             assert lazy.returncode == 0, lazy.stderr
             assert not is_mounted(mount.root)
             assert len(held.read()) == size, "who has a file open reads it to its end"
         wait_until(lambda: not Path(f"/proc/{mount.pids[0]}").exists())
+
+
+# --- without a terminal --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "closed",
+    [
+        ">&-",
+        pytest.param(
+            "<&- >&-",
+            marks=pytest.mark.xfail(
+                raises=AssertionError,
+                reason="the pipe of readiness takes a descriptor below 3, which the daemon's log then covers",
+            ),
+        ),
+    ],
+)
+def test_a_mount_is_started_also_where_standard_streams_are_closed(archive: Box, closed: str) -> None:
+    with prepared(archive.url) as mount:
+        line = f'exec "{sys.executable}" -m mediafs mount clinic "{mount.root}" {closed}'
+        process = subprocess.Popen(["bash", "-c", line], env=mount.env)
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            mount.pids += [facts["pid"] for facts in json.loads(mount.mediafs("status", "--json").stdout)]
+            assert process.returncode == 0, "it waits for a daemon that serves already"
+            assert os.listdir(mount.root / "recent")
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
 
 # --- demo ----------------------------------------------------------------------------------------------

@@ -222,6 +222,27 @@ def test_what_one_view_finds_is_true_in_every_view(crowd: Box) -> None:
         assert not set(os.listdir(mount.root / "recent")) & recent & set(changes.removed)
 
 
+def test_a_name_that_was_removed_and_comes_back_is_the_new_media() -> None:
+    """Not the old one, and not the memory of its absence."""
+    with sandbox_process(media=20, first=DAY, last=DAY, users=1, conversations=1) as box:
+        name, old = next((m["filename"], m["id"]) for m in box.world() if m["completed"])
+        with crowded(box, "1h") as mount:
+            folders = [folder_of(mount, place) for place in PLACES]
+            for folder in folders:
+                os.listdir(folder)
+            inodes = {os.lstat(folder / name).st_ino for folder in folders}
+            box.remove(old)
+            assert mount.mediafs("refresh", str(folders[0])).returncode == 0
+            assert [folder for folder in folders if present(folder, [name])] == []
+            new = box.add(filename=name, created=f"{DAY}T12:00:00+00:00", conversation="5000", owner=1000)
+            for folder in folders[:2]:  # the user's folder is shown from what the days told
+                assert mount.mediafs("refresh", str(folder)).returncode == 0
+            for folder in folders:
+                assert os.getxattr(folder / name, "user.mediafs.id").decode() == str(new["id"])
+                assert os.lstat(folder / name).st_ino not in inodes
+                assert os.listdir(folder).count(name) == 1
+
+
 def test_every_listing_is_whole_while_media_come_and_go(crowd: Box) -> None:
     """Two readers list again and again; a third process refreshes after every round of changes."""
     with crowded(crowd, "1s") as mount:

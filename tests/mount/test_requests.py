@@ -122,7 +122,7 @@ def test_ls_of_a_day_costs_at_most_its_pages_and_one_request(media: int) -> None
 
 @pytest.mark.parametrize(
     ("user", "owners", "apart_s"),
-    [("all", 3, 60), ("all", 1, 60), ("all", 3, 0), ("all", 1, 0), (None, 1, 60)],
+    [("all", 3, 60), ("all", 1, 60), ("all", 3, 0), (None, 1, 60)],
 )
 def test_ls_of_a_day_of_several_pages_costs_at_most_them_and_one_request(
     user: str | None, owners: int, apart_s: int
@@ -159,7 +159,7 @@ def test_a_second_ls_within_fresh_for_costs_nothing(small: Box) -> None:
 @pytest.mark.parametrize("place", ["by-date/2025/06/01", "by-conversation/5000"])
 def test_processes_that_list_one_cold_directory_at_once_share_one_crawl(place: str) -> None:
     with sandbox_process(
-        media=300, conversations=1, first="2025-06-01", last="2025-06-01", latency_s=0.1
+        media=220, conversations=1, first="2025-06-01", last="2025-06-01", latency_s=0.1
     ) as box:
         names = sorted(truth_of(box))
         asked: dict[int, Counter[str]] = {}
@@ -169,8 +169,8 @@ def test_processes_that_list_one_cold_directory_at_once_share_one_crawl(place: s
                 mounted(box.url, lines=['conversations = ["5000"]']) as mount,
                 ThreadPoolExecutor(count) as pool,
             ):
-                found = list(pool.map(ls, [mount] * count, [place] * count))
-            assert all(sorted(one) == names for one in found)
+                found = list(pool.map(lambda _: mount.run("ls", place), range(count)))
+            assert all(sorted(done.stdout.split()) == names for done in found)
             asked[count] = Counter(request["query"] for request in box.requests())
         assert asked[1].total() >= pages(len(names))
         assert asked[2] == asked[8] == asked[1]
@@ -268,14 +268,14 @@ def test_desktop_probes_cost_nothing_in_folders_that_were_never_listed(small: Bo
                 assert not os.path.lexists(mount.root / place / name), (place, name)
 
 
-def test_desktop_probes_cost_nothing_in_folders_that_were_listed(small: Box) -> None:
-    with mounted(small.url, lines=['fresh_for = "1s"']) as mount:
+def test_desktop_probes_cost_nothing_however_old_the_listing(small: Box) -> None:
+    with mounted(small.url, lines=['fresh_for = "50ms"']) as mount:
         places = [".", "by-date/2025/03/03", "by-conversation/5003", "recent", "by-user"]
         listed = {place: mount.run("ls", place).stdout for place in places}
         assert all(listed.values())
         person = f"by-user/{listed['by-user'].splitlines()[0]}"
         mount.run("ls", person)
-        time.sleep(1.1)  # what was listed is stale by now
+        time.sleep(0.6)  # more than ten times that: a look at any other name would list again first
         with costing(small, 0):
             for place in [*places, person]:
                 for name in PROBES:
@@ -314,10 +314,10 @@ def test_df_costs_nothing_also_in_folders_that_were_never_listed(small: Box) -> 
 
 def test_attributes_and_df_of_files_cost_nothing_however_old_their_listing(small: Box) -> None:
     names = by_day(truth_of(small))["by-date/2025/03/03"]
-    with mounted(small.url, lines=['fresh_for = "1s"']) as mount:
+    with mounted(small.url, lines=['fresh_for = "50ms"']) as mount:
         ls(mount, "by-date/2025/03/03")
         files = [f"by-date/2025/03/03/{name}" for name in names]
-        time.sleep(1.1)  # what was listed is stale by now
+        time.sleep(0.6)  # what was listed is more than stale by now
         with costing(small, 0):
             for command in (*COMMANDS, ("getfattr", "-n", "user.mediafs.record"), ("df",), ("du",)):
                 for file in files:
@@ -348,6 +348,19 @@ def test_cat_is_one_get_and_a_second_cat_is_none(small: Box) -> None:
                 assert [r["path"].rpartition("/")[2] for r in made] == ["download"]
             with costing(small, 0):
                 assert mount.run("sha256sum", path).stdout[:64] == sums[Path(path).name]
+
+
+def test_a_second_cat_comes_from_the_kernels_pages_where_the_daemon_cannot_hold_it(small: Box) -> None:
+    path = big_and_small(small)[0]
+    with mounted(small.url, lines=["[cache]", 'memory = "8MiB"']) as mount:
+        assert mount.run("sha256sum", path).returncode == 0
+        cost = []
+        for _ in range(4):
+            small.reset()
+            assert mount.run("sha256sum", path).returncode == 0
+            cost.append(len(small.requests()))
+        # Not every time: the kernel may need the memory for something else, a page or all of them.
+        assert 0 in cost
 
 
 def test_head_and_tail_of_a_large_file_are_two_gets_and_leave_the_middle_alone(small: Box) -> None:

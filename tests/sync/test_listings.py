@@ -42,8 +42,8 @@ async def test_a_page_brings_the_days_that_follow(tmp_path: Path) -> None:
 async def test_walking_two_years_costs_about_one_whole_listing(tmp_path: Path) -> None:
     source = archive(10_000, hours=1.7)
     async with house(source, tmp_path) as here:
-        first = await here.listings.oldest_day()
-        assert first is not None
+        await here.listings.look_for_the_oldest()
+        first = date.fromordinal((here.catalogue.views.day_range() or (0, 0))[0])
         found: set[str] = set()
         for n in range(730):
             one = first + timedelta(days=n)
@@ -187,7 +187,7 @@ async def test_a_wait_that_outlasts_the_deadline_fails_at_once(
         before = trio.current_time()
         with pytest.raises(Late, match="60 s") as caught:
             await here.listings.ensure(day("2024-01-02"))
-        assert trio.current_time() - before < 1
+        assert trio.current_time() - before < 2
         assert caught.value.wait_s == 60
 
 
@@ -235,9 +235,9 @@ async def test_a_service_that_refuses_large_pages_is_asked_for_smaller_ones(tmp_
     async with house(source, tmp_path) as here:
         await here.listings.ensure(day("2024-01-05"))
         assert len(here.names(day("2024-01-05"))) == 24
-        assert [q.limit for q, _ in source.questions] == [100, 50, 25]
+        assert [q.limit for q, _ in source.questions] == [100, 50, 10, 10, 10]
         await here.listings.ensure(day("2024-01-10"))
-        assert source.questions[-1][0].limit == 25
+        assert source.questions[-1][0].limit == 10
 
 
 async def test_media_that_come_and_go_under_a_crawl_cost_no_other_its_place(tmp_path: Path) -> None:
@@ -305,8 +305,10 @@ async def test_a_user_filter_that_is_ignored_is_seen_in_the_records(tmp_path: Pa
 
 
 async def test_a_user_is_known_when_all_days_are(tmp_path: Path) -> None:
-    async with house(archive(150), tmp_path) as here:
-        await here.listings.oldest_day()
+    source = archive(150)
+    source.all_users = True
+    async with house(source, tmp_path) as here:
+        await here.listings.look_for_the_oldest()
         pages = here.pages
         await here.listings.ensure(User(UserId("1000")))
         assert len(here.names(User(UserId("1000")))) == 150
@@ -315,7 +317,7 @@ async def test_a_user_is_known_when_all_days_are(tmp_path: Path) -> None:
 
 async def test_a_listing_of_all_users_is_believed_when_it_shows_several(tmp_path: Path) -> None:
     source = archive(10)
-    source.narrowed = True
+    source.all_users = True
     source.archive.append(make_media(11, owner="7"))
     async with house(source, tmp_path) as here:
         await here.listings.ensure(day("2024-01-01"))
@@ -324,7 +326,7 @@ async def test_a_listing_of_all_users_is_believed_when_it_shows_several(tmp_path
 
 async def test_a_listing_of_all_users_that_shows_one_is_proven_first(tmp_path: Path) -> None:
     source = archive(10)
-    source.narrowed, source.filters_work = True, False
+    source.all_users, source.filters_work = True, False
     async with house(source, tmp_path) as here:
         with pytest.raises(FilterRefused):
             await here.listings.ensure(day("2024-01-01"))
@@ -336,6 +338,7 @@ async def test_who_left_a_conversation_is_gone_only_when_its_record_says_so(tmp_
     source.conversations["77"] = {MediaId("3"), MediaId("4"), MediaId("5")}
     async with house(source, tmp_path) as here:
         scope = Conversation(ConversationId("77"))
+        await here.listings.ensure(day("2024-01-01"))
         await here.listings.ensure(scope)
         source.conversations["77"].remove(MediaId("3"))
         source.archive = [m for m in source.archive if m.id != "4"]

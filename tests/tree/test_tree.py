@@ -93,6 +93,21 @@ async def test_days_that_are_known_to_be_empty_are_not_listed_but_can_be_looked_
         assert here.house.pages == 1
 
 
+async def test_a_name_that_is_no_text_is_not_there(tmp_path: Path) -> None:
+    async with tree_of(archive(), tmp_path) as here:
+        for folder in ("by-user", "by-conversation", "by-date/2024/01/05"):
+            inode = (await here.find(folder)).inode
+            assert isinstance(await here.tree.lookup(inode, "\udcff1"), Absent)
+
+
+async def test_a_month_says_whether_it_is_complete(tmp_path: Path) -> None:
+    async with tree_of(archive(8), tmp_path) as here:
+        await here.list("by-date")
+        for folder in ("by-date", "by-date/2024", "by-date/2024/01"):
+            inode = (await here.find(folder)).inode
+            assert here.tree.xattr(inode, "user.mediafs.complete") == b"true"
+
+
 async def test_a_bare_id_of_a_user_is_a_link_to_the_human_name(tmp_path: Path) -> None:
     async with tree_of(archive(), tmp_path) as here:
         link = await here.find("by-user/1000")
