@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import trio
+
 from .model import Conversation, Media, MediaId, Page, Question, Span, Traits, Urgency, User
 
 
@@ -68,8 +70,11 @@ class Source(Protocol):
         """
         ...
 
-    def wait_s(self, urgency: Urgency) -> float:
-        """How long the requests in line must still wait for the rate limit; 0 when none is in line."""
+    def wait_s(self, task: trio.lowlevel.Task) -> float:
+        """How long the request that `task` makes must still wait for the rate limit, in seconds.
+
+        0 when it is not in line: it was sent, or is not made yet.
+        """
         ...
 
     def is_media_id(self, text: str) -> bool:

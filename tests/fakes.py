@@ -161,7 +161,7 @@ class MemorySource:
             chunks=chunks(),
         )
 
-    def wait_s(self, urgency: Urgency) -> float:
+    def wait_s(self, task: trio.lowlevel.Task) -> float:
         return self.wait
 
     def is_media_id(self, text: str) -> bool:

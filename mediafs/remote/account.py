@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, NoReturn, Self
 
 import httpx
+import trio
 
 from ..errors import InvalidReply, MediafsError, NotFound, NotReady
 from ..model import (
@@ -194,9 +195,9 @@ class RemoteAccount:
         finally:
             await incoming.aclose()
 
-    def wait_s(self, urgency: Urgency) -> float:
+    def wait_s(self, task: trio.lowlevel.Task) -> float:
         """See `Source.wait_s`."""
-        return self._limiter.wait_s(urgency) if self._limiter.statistics().waiting else 0.0
+        return self._limiter.waits_s(task)
 
     async def reach(self) -> Reach:
         """Asks for one media, to see whether the service answers and takes the credentials.

@@ -74,6 +74,8 @@ class Limiter:
         self._wall = wall
         self._window = Window(explicit=requests_per_minute, documented=documented)
         self._waiting: list[tuple[Urgency, int]] = []
+        self._places: dict[trio.lowlevel.Task, tuple[Urgency, int]] = {}
+        """Which task waits at which place."""
         self._numbers = count()
         self._news = trio.Event()
         self._spent: Counter[Urgency] = Counter()
@@ -88,6 +90,8 @@ class Limiter:
         await trio.lowlevel.checkpoint_if_cancelled()
         place = (urgency, next(self._numbers))
         insort(self._waiting, place)
+        task = trio.lowlevel.current_task()
+        self._places[task] = place
         try:
             while True:
                 now = trio.current_time()
@@ -101,6 +105,7 @@ class Limiter:
                 await self._wait(verdict, now)
         finally:
             self._waiting.remove(place)
+            del self._places[task]
             self._announce()
 
     async def _wait(self, verdict: Verdict, now: float) -> None:
@@ -117,6 +122,13 @@ class Limiter:
         """How long a request would have to wait for the limit, as far as is known; 0: not at all."""
         ahead = sum(1 for place in self._waiting if place[0] <= urgency)
         return self._window.verdict(urgency, ahead, trio.current_time()).wait_s
+
+    def waits_s(self, task: trio.lowlevel.Task) -> float:
+        """How long the request that this task is in line with must still wait; 0: it is not in line."""
+        place = self._places.get(task)
+        if place is None:
+            return 0.0
+        return self._window.verdict(place[0], self._waiting.index(place), trio.current_time()).wait_s
 
     def statistics(self) -> LimiterStatistics:
         now = trio.current_time()

@@ -141,7 +141,8 @@ class Crawlers:
         known = len(coverage.covered_days(after, after + WIDEST_DAYS))
         span = Days(date.fromordinal(after), date.fromordinal(after + WIDEST_DAYS))
         per_day = max(self._catalogue.views.count(span), 1) / max(known, 1)
-        days = int(self._pages.limit * 0.9 / per_day)
+        # Five in six pages' worth: a page that is too full costs another one.
+        days = max(int(self._pages.limit * 0.85 / per_day) - 1, 0)
         return max(day - timedelta(days=min(days, WIDEST_DAYS)), self._options.since or date.min)
 
     async def _first_look(self, urgency: UrgencyNow) -> None:

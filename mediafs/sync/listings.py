@@ -29,8 +29,8 @@ from .proofs import Proofs
 
 log = logging.getLogger(__name__)
 
-GRACE_S: Final = 1.0
-"""Before the rate limit's wait is held against a listing that somebody waits for."""
+LOOK_EVERY_S: Final = 0.1
+"""How soon somebody who waits hears that the rate limit outlasts the deadline."""
 
 
 @dataclass(eq=False)
@@ -46,6 +46,7 @@ class _Flight:
     urgency: Urgency
     asked_as: Urgency = Urgency.PERSON
     """The urgency of its last request."""
+    task: trio.lowlevel.Task | None = None
     done: trio.Event = field(default_factory=trio.Event)
     cancel: trio.CancelScope = field(default_factory=trio.CancelScope)
     error: MediafsError | None = None
@@ -221,11 +222,8 @@ class Listings:
 
     async def _wait(self, flight: _Flight) -> None:
         """Fails at once where the rate limit is known to outlast the deadline."""
-        # A request that is on its way is answered by then, and one that is in line has taken its place.
-        with trio.move_on_after(GRACE_S):
-            await flight.done.wait()
         while not flight.done.is_set():
-            wait_s = self._source.wait_s(flight.asked_as)
+            wait_s = self._source.wait_s(flight.task) if flight.task else 0.0
             if wait_s > 0 and flight.asked_as > flight.urgency:
                 # Its request is in line behind everybody else's: begin again in front, from where the
                 # catalogue says that it stands.
@@ -236,11 +234,12 @@ class Listings:
                     f" the listing of {_words(flight.scope)} goes on behind",
                     wait_s,
                 )
-            # The limiter may learn of a throttle while we wait.
-            with trio.move_on_after(GRACE_S):
+            # It may come in line, and the limit may change, while we wait.
+            with trio.move_on_after(LOOK_EVERY_S):
                 await flight.done.wait()
 
     async def _fly(self, flight: _Flight) -> None:
+        flight.task = trio.lowlevel.current_task()
         read = self._crawlers.peek if flight.peek else self._crawlers.read
         try:
             with flight.cancel:

@@ -28,7 +28,9 @@ def media_of(at: At) -> Media:
         created=min(max(at["created"].moment(), EARLIEST), LATEST),
         filename=filename,
         filename_is_unique=_UNIQUE_NAME.fullmatch(filename) is not None,
-        size=at["filesize"].whole(),
+        # 0 is what a record says while its file is being made: an empty file would be copied without a
+        # word, so the size counts as unknown until it is read.
+        size=at["filesize"].whole() or None,
         media_type=at["media_type"].text() or "",
         title=at["title"].text(),
         description=at["description"].text(),

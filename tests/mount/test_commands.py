@@ -260,7 +260,6 @@ def test_refresh_outside_any_mount_fails_and_says_where_there_is_one(mount: Moun
     assert str(mount.root) in done.stderr
 
 
-@pytest.mark.xfail(raises=AssertionError, reason="common.daemon_at compares paths as texts")
 def test_a_neighbour_whose_name_begins_alike_is_not_taken_for_the_mount(mount: Mount) -> None:
     neighbour = Path(f"{mount.root}-elsewhere")
     neighbour.mkdir(exist_ok=True)

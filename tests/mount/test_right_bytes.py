@@ -300,9 +300,6 @@ def test_a_record_with_another_size_than_the_body_is_an_error(
     scene.healthy()
 
 
-@pytest.mark.xfail(
-    raises=AssertionError, reason="a record that says 0 bytes is believed: an empty file, exit 0"
-)
 def test_a_record_that_says_nothing_is_there_does_not_hide_what_is(scene: Scene, tmp_path: Path) -> None:
     assert cat(scene.paths["claims 0"], scene.truth("claims 0"), tmp_path) <= {RIGHT, "EIO"}
 

@@ -127,7 +127,7 @@ class ScriptedSource:
     async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:
         raise AssertionError("reading asks for bytes only")
 
-    def wait_s(self, urgency: Urgency) -> float:
+    def wait_s(self, task: trio.lowlevel.Task) -> float:
         return 0.0
 
     def is_media_id(self, text: str) -> bool:
