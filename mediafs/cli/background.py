@@ -5,6 +5,7 @@ A fork after FUSE was initialised leaves a child that nothing can end.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -35,7 +36,7 @@ def start(arguments: Sequence[str], log_file: Path | None) -> Started:
 
     With `log_file` None its messages come to ours.
     """
-    read_end, write_end = os.pipe()
+    read_end, write_end = (_above_the_standard_streams(end) for end in os.pipe())
     output = subprocess.DEVNULL if log_file is None else _opened_log(log_file)
     try:
         process = subprocess.Popen(
@@ -58,6 +59,15 @@ def start(arguments: Sequence[str], log_file: Path | None) -> Started:
     code = process.wait()
     where = f"; {log_file} says more" if log_file else ""
     return Started(process, Exit.FAILED, f"the daemon ended with status {code} before it served{where}")
+
+
+def _above_the_standard_streams(descriptor: int) -> int:
+    """Where ours are closed, a new descriptor may take the number of one, which the child then covers."""
+    if descriptor > 2:
+        return descriptor
+    higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return higher
 
 
 class Readiness:

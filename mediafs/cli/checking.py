@@ -12,7 +12,15 @@ import trio
 
 from ..app import remote_account
 from ..config import AccountConfig, load
-from ..errors import CredentialsRefused, Denied, FilterRefused, InvalidReply, MediafsError, ValueRefused
+from ..errors import (
+    ConfigError,
+    CredentialsRefused,
+    Denied,
+    FilterRefused,
+    InvalidReply,
+    MediafsError,
+    ValueRefused,
+)
 from ..model import Conversation, ConversationId, Urgency, User, UserId
 from ..mount import check_fuse
 from ..paths import private_cache_dir
@@ -110,6 +118,8 @@ async def _check_account(account: AccountConfig, report: _Report) -> None:
 def _advice(account: AccountConfig, error: MediafsError) -> str:
     if isinstance(error, CredentialsRefused):
         return f"check the secrets of [accounts.{account.name}]"
+    if isinstance(error, ConfigError):
+        return ""  # it says itself what to do
     if isinstance(error, Denied):
         return 'the account may not see this: user = "all" wants an administrator'
     if isinstance(error, FilterRefused | ValueRefused | InvalidReply):

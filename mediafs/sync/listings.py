@@ -80,8 +80,8 @@ class Listings:
         self._flights: dict[tuple[Scope, bool], _Flight] = {}
         self._stale_days: set[date] = set()
         self._refreshing_days = False
-        self._away_since: float | None = None
-        """When the service last could not be reached; None: it has answered since."""
+        self._away: tuple[float, MediafsError] | None = None
+        """When and how the service last could not be reached; None: it has answered since."""
 
     # --- what the tree asks ------------------------------------------------------------------------
 
@@ -101,12 +101,14 @@ class Listings:
             case Answer.LIST_NOW:
                 await self._list(scope)
             case Answer.REFRESH_FIRST:
-                if is_younger(self._away_since, self._now(), RETRY_AFTER_S):
+                if self._away is not None and is_younger(self._away[0], self._now(), RETRY_AFTER_S):
+                    self._note_failure(scope, self._away[1])
                     return
                 try:
                     await self._list(scope)
                 except (Unavailable, Late) as error:
-                    self._away_since = self._now()
+                    self._away = (self._now(), error)
+                    self._note_failure(scope, error)
                     log.info("%s is shown as it was listed before: %s", _words(scope), error)
 
     async def ensure_known(self, scope: Scope) -> None:
@@ -244,7 +246,7 @@ class Listings:
         try:
             with flight.cancel:
                 await read(flight.scope, flight.ask)
-                self._away_since = None
+                self._away = None
         except MediafsError as error:
             flight.error = error
             level = logging.INFO if isinstance(error, Late) else logging.WARNING

@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,17 +71,24 @@ def test_a_cache_folder_that_cannot_be_is_a_plain_error(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def run_user(tmp_path: Path) -> Path:
-    (tmp_path / "run" / str(UID)).mkdir(parents=True)
-    return tmp_path / "run"
+def short() -> Iterator[Path]:
+    """A folder with room for a socket's path, which pytest's own may not have."""
+    with tempfile.TemporaryDirectory(prefix="m") as folder:
+        yield Path(folder)
 
 
-def test_sockets_live_in_the_runtime_folder(tmp_path: Path, run_user: Path) -> None:
-    (tmp_path / "xdg").mkdir(mode=0o700)
+@pytest.fixture
+def run_user(short: Path) -> Path:
+    (short / "run" / str(UID)).mkdir(parents=True)
+    return short / "run"
 
-    path = runtime_dir({"XDG_RUNTIME_DIR": str(tmp_path / "xdg")}, run_user=run_user)
 
-    assert path == tmp_path / "xdg" / "mediafs"
+def test_sockets_live_in_the_runtime_folder(short: Path, run_user: Path) -> None:
+    (short / "xdg").mkdir(mode=0o700)
+
+    path = runtime_dir({"XDG_RUNTIME_DIR": str(short / "xdg")}, run_user=run_user)
+
+    assert path == short / "xdg" / "mediafs"
     assert mode(path) == 0o700
 
 

@@ -314,13 +314,7 @@ def test_umount_of_a_mount_in_use_fails_and_lazily_it_goes_with_its_last_user(ar
     "closed",
     [
         ">&-",
-        pytest.param(
-            "<&- >&-",
-            marks=pytest.mark.xfail(
-                raises=AssertionError,
-                reason="the pipe of readiness takes a descriptor below 3, which the daemon's log then covers",
-            ),
-        ),
+        "<&- >&-",
     ],
 )
 def test_a_mount_is_started_also_where_standard_streams_are_closed(archive: Box, closed: str) -> None:

@@ -208,9 +208,6 @@ def aged(aged_mount: Aged | None) -> Aged:
     return aged_mount
 
 
-@pytest.mark.xfail(
-    raises=AssertionError, reason="a listing that is late, and not yet failed, leaves no user.mediafs.error"
-)
 def test_an_old_listing_that_is_shown_because_the_service_hangs_says_so(aged: Aged) -> None:
     folder = aged.mount.root / aged.known[0]
     aged.box.fault("delay", path=LISTS, seconds=600, times=None)
@@ -219,10 +216,6 @@ def test_an_old_listing_that_is_shown_because_the_service_hangs_says_so(aged: Ag
     assert listing_error(folder)
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="once the service is known to be away, only the first folder says that it failed",
-)
 def test_every_old_listing_that_is_shown_because_the_service_is_away_says_so(aged: Aged) -> None:
     folders = [aged.mount.root / day for day in list(aged.days)[44:46]]
     aged.box.fault("status", path=LISTS, status=500, times=None)
