@@ -46,7 +46,7 @@ async def run(job: Job, readiness: Readiness) -> None:
     stop = trio.Event()
     with (
         instance.lock(job.account.name, cache_dir, Path(job.options.mountpoint)),
-        trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+        trio.open_signal_receiver(*_ends()) as signals,
     ):
         async with (
             running(job.account, job.cache, cache_dir, delete=job.delete, emit=kernel.tell) as app,
@@ -71,6 +71,15 @@ async def run(job: Job, readiness: Readiness) -> None:
                 deadlines=Deadlines(list_s=job.account.list_deadline_s + 5),
             )
             nursery.cancel_scope.cancel()
+
+
+def _ends() -> list[signal.Signals]:
+    """What ends the mount in order. In the foreground also the end of its terminal, which would leave a
+    stale mount behind; in the background that is ignored."""
+    ends = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    return ends
 
 
 async def _control(path: Path, desk: _Desk, task_status: trio.TaskStatus[None]) -> None:

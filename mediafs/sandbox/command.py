@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from mediafs.sandbox.hostile import add_hostile
 from mediafs.sandbox.options import Options
 from mediafs.sandbox.server import serve
 from mediafs.sandbox.state import Server
@@ -34,8 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             last=day(given.last),
             users=given.users,
             conversations=given.conversations,
-            hostile=given.hostile,
         )
+        if given.hostile:
+            add_hostile(world, day(given.last))
     except ValueError as error:
         parser.error(str(error))
     try:

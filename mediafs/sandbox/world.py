@@ -83,7 +83,6 @@ class World:
         last: date = date(2025, 12, 31),
         users: int = 8,
         conversations: int = 30,
-        hostile: bool = False,
     ) -> "World":
         """*count* media spread over the days from *first* to *last*, both included, UTC; ids count from 1."""
         world = cls(seed=seed)
@@ -99,11 +98,6 @@ class World:
         world._span_s = max(1, ((last - first).days + 1) * 86400)
         world._bits.frombytes(random.Random(seed).randbytes(8 * count))
         world._next_id = count + 1
-        if hostile:
-            # Here, not at the top: the hostile media are written in terms of a world.
-            from mediafs.sandbox.hostile import add_hostile
-
-            add_hostile(world, last)
         return world
 
     def __len__(self) -> int:

@@ -155,11 +155,14 @@ def test_a_signal_unmounts_also_with_an_open_file_and_a_shell_inside(archive: Bo
             assert again.returncode == 0, again.stderr
 
 
-def test_in_the_foreground_ctrl_c_ends_it_with_success(archive: Box) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_in_the_foreground_ctrl_c_and_a_lost_terminal_end_it_with_success(
+    archive: Box, number: signal.Signals
+) -> None:
     with prepared(archive.url) as mount, foreground(mount) as daemon:
         wait_until(lambda: "is mounted as" in said(mount))
         assert line_of(mount.root) is not None
-        daemon.send_signal(signal.SIGINT)
+        daemon.send_signal(number)
         assert daemon.wait(15) == 0, said(mount)
         assert line_of(mount.root) is None
         assert "Traceback" not in said(mount)

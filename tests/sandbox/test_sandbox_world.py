@@ -12,10 +12,17 @@ import pytest
 
 from mediafs.sandbox import NoiseBody, Selection, World
 from mediafs.sandbox.formats import FORMATS, TEMPLATES, MediaType
+from mediafs.sandbox.hostile import add_hostile
 from mediafs.sandbox.media import ResizedBody, Samples, read_all
 from mediafs.sandbox.options import Options
 
 EVERYTHING = Selection(statuses=("completed", "in_progress", "failed"))
+
+
+def hostile_world(count: int, seed: int = 1) -> World:
+    world = World.generate(count, seed=seed)
+    add_hostile(world, date(2025, 12, 31))
+    return world
 
 
 def page(world: World, selection: Selection, offset: int = 0, limit: int = 100) -> list[int]:
@@ -61,7 +68,7 @@ def test_no_two_media_have_the_same_bytes() -> None:
 
 
 def test_an_account_is_the_same_for_the_same_seed_and_another_for_another() -> None:
-    once, again, other = (World.generate(50, seed=seed, hostile=True) for seed in (7, 7, 8))
+    once, again, other = (hostile_world(50, seed) for seed in (7, 7, 8))
     records = [[media.record("") for media in world] for world in (once, again, other)]
     assert records[0] == records[1] != records[2]
     assert read_all(once[9].body) == read_all(again[9].body)
@@ -144,7 +151,7 @@ def test_a_resized_body_has_the_size_it_says(size: int) -> None:
 
 
 def test_hostile_media_bring_every_name_that_hurts() -> None:
-    world = World.generate(10, hostile=True)
+    world = hostile_world(10)
     names = Counter(media.filename for media in world)
     assert names["snapshot.png"] == 5
     assert names["media-3npGq6km5jx2s4ct-1538745137.png"] == 2
