@@ -82,14 +82,12 @@ class Mounted:
 
 
 @contextmanager
-def _mount(*, user: int | None = None, ready: bool = True, **settings: Any) -> Iterator[Mounted]:
+def _mount(*, ready: bool = True, **settings: Any) -> Iterator[Mounted]:
     with tempfile.TemporaryDirectory(prefix="mediafs-mount-") as folder:
         os.chmod(folder, 0o755)
         place = Path(settings.pop("mountpoint", Path(folder) / "Recordings with space"))
         place.mkdir(exist_ok=True) if place.is_relative_to(folder) else None
         log = Path(folder) / "log"
-        if user is not None:
-            os.chown(place, user, user)
         with log.open("w") as stderr:
             process = subprocess.Popen(
                 [
@@ -103,9 +101,6 @@ def _mount(*, user: int | None = None, ready: bool = True, **settings: Any) -> I
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                user=user,
-                group=user,
-                extra_groups=[] if user is not None else None,
             )
         try:
             assert process.stdout is not None

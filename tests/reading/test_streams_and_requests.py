@@ -287,8 +287,9 @@ async def test_a_budget_smaller_than_a_window_still_makes_progress(memory: int) 
     assert all(b"".join(parts) == BIG for parts in got)
 
 
-async def test_many_readers_share_the_budget_and_still_need_one_get_each() -> None:
-    """Windows shrink with the number of streams, so that no unread block is evicted."""
+async def test_many_readers_share_the_budget_and_hardly_need_more_than_one_get_each() -> None:
+    """Windows shrink with the number of streams, so that unread blocks are not evicted; only those that
+    the first streams fetched while they were alone may be."""
     options = ReadingOptions(memory=8 * MIB, window=4 * MIB, whole_below=0, block=64 * KIB)
     contents = [some_bytes(2 * MIB, seed) for seed in range(12)]
     source = ScriptedSource(contents[0])
@@ -306,7 +307,7 @@ async def test_many_readers_share_the_budget_and_still_need_one_get_each() -> No
 
         for which in range(12):
             nursery.start_soon(cat, which)
-    assert len(source.asked) == 12
+    assert 12 <= len(source.asked) <= 15
 
 
 async def test_a_failed_fetch_belongs_to_the_reader_that_waits_and_the_next_read_tries_anew() -> None:
