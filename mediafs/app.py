@@ -81,7 +81,11 @@ async def remote_account(
         return await trio.to_thread.run_sync(make_vendor, account)
 
     cert = account.client_cert
-    transport = TransportOptions(ca_file=account.ca_file, client_cert=cert.file if cert else None)
+    transport = TransportOptions(
+        ca_file=account.ca_file,
+        client_cert=cert.file if cert else None,
+        client_key=cert.key if cert else None,
+    )
     options = RemoteOptions(requests_per_minute=account.requests_per_minute, transport=transport)
     vendor = await trio.to_thread.run_sync(make_vendor, account)
     async with RemoteAccount(account.name, vendor, options, limits=limits, reread=reread) as source:

@@ -46,7 +46,8 @@ class TransportOptions:
     ca_file: Path | None = None
     """PEM, believed beside the system's trust store (recorders on premises have their own CA)."""
     client_cert: Path | None = None
-    """PEM with the certificate and its key."""
+    """PEM with the certificate, and its key unless `client_key` holds it."""
+    client_key: Path | None = None
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 15.0
     """Between two arrivals of bytes, not for a whole body."""
@@ -275,7 +276,7 @@ def _trust(options: TransportOptions) -> ssl.SSLContext:
     try:
         if options.client_cert is not None:
             # Without this a key with a passphrase would ask for it on the terminal.
-            context.load_cert_chain(options.client_cert, password="")
+            context.load_cert_chain(options.client_cert, options.client_key, password="")
     except (OSError, ssl.SSLError) as exc:
         problems.append(f"client_cert: {options.client_cert}: {_reason(exc)}")
     if problems:
