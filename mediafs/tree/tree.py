@@ -223,6 +223,9 @@ class Tree:
                 )
             case View("by-date") if self._options.since is None:
                 await self._listings.look_for_the_oldest()
+            case View("by-user") if not self._catalogue.views.people():
+                # Nothing has been looked at yet: an empty index would be taken for an empty account.
+                await self._listings.look_for_the_oldest()
         return Directory(lambda: list(self._folders.below(node)))
 
     def _entry(self, stat: Stat) -> Entry:

@@ -821,6 +821,18 @@ def test_how_old_a_listing_may_be(living: Living) -> None:
         assert shows(mount.root, media), "too old: it is refreshed first"
 
 
+def test_users_are_there_at_the_first_look() -> None:
+    """Where no user is known yet, opening `by-user/` asks for the oldest media first, so that it is not empty
+    where the account is not.
+    """
+    with sandbox_process(media=300) as box, mounted(box.url) as mount:
+        box.reset()
+        assert os.listdir(mount.root / "by-user")
+        assert len(requests(box)) == 1
+        assert os.listdir(mount.root / "by-user")
+        assert len(requests(box)) == 1
+
+
 def test_a_walk_costs_the_pages_of_one_listing() -> None:
     """The listing of a day is one open-ended page, oldest media first, which also brings the days after it.
     A walk through all of `by-date/` therefore costs the pages of one whole listing, and the next day costs

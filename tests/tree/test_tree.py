@@ -118,6 +118,14 @@ async def test_a_bare_id_of_a_user_is_a_link_to_the_human_name(tmp_path: Path) -
         assert await here.list("by-user") == ["Owner 1000 (1000)"]
 
 
+async def test_users_are_not_an_empty_folder_before_anything_was_looked_at(tmp_path: Path) -> None:
+    async with tree_of(archive(), tmp_path) as here:
+        assert await here.list("by-user") == ["Owner 1000 (1000)"]
+        assert here.house.pages == 1
+        await here.list("by-user")
+        assert here.house.pages == 1
+
+
 async def test_a_folder_name_of_an_unknown_user_is_asked_for_by_its_id(tmp_path: Path) -> None:
     async with tree_of(archive(), tmp_path) as here:
         assert (await here.find("by-user/Owner 1000 (1000)")).kind is Kind.DIRECTORY
