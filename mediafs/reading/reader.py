@@ -25,7 +25,8 @@ HISTORY: Final = 8
 """Reads remembered to tell whether a reader goes forward: the kernel has a few under way at once."""
 
 SAME_ANSWER_S: Final = 1.0
-"""For how long an open file is given the service's refusal again without asking for it."""
+"""For how long an open file is given the service's refusal again without asking for it, and a failure
+that took long without waiting for it once more."""
 
 EDITIONS: Final = 65_536
 """Closed versions of which blocks may be held: more than blocks fit into any sensible budget."""
@@ -67,7 +68,7 @@ class Reader:
         if offset < 0 or length < 0:
             raise ValueError("offset and length must not be negative")
         await trio.lowlevel.checkpoint()
-        with self._total(f"{length} bytes at {offset}"):
+        with self._remembered(), self._total(f"{length} bytes at {offset}"):
             stop = min(offset + length, await self._settle())
             if offset >= stop:
                 return b""
@@ -76,6 +77,20 @@ class Reader:
                 await self._grant(wish, Span(offset, stop))
             return wish.taken()
         raise AssertionError("unreachable: _total raises when it cuts")
+
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
+        """Keeps a failure that is to be given again: what the service refused, and what took long."""
+        began = trio.current_time()
+        try:
+            yield
+        except (NotReady, Denied, NotFound, Late, Unavailable) as error:
+            now = trio.current_time()
+            given_again = self._refusal is not None and error is self._refusal[1]
+            lasting = isinstance(error, NotReady | Denied | NotFound) and not given_again
+            if lasting or now - began >= self._reading.options.progress_s:
+                self._refusal = (now, error)
+            raise
 
     async def close(self) -> None:
         """Cancels the requests that no other reader needs, and waits until they have ended."""
@@ -130,8 +145,6 @@ class Reader:
                 stream = answer if isinstance(answer, Stream) else self._start(answer)
             await wish.wait_news(stream)
             if stream.error is not None and not wish.complete:
-                if isinstance(stream.error, NotReady | Denied | NotFound):
-                    self._refusal = (trio.current_time(), stream.error)
                 raise stream.error
 
     async def _take(self, wish: Wish, spool: Spooled, store: Store) -> None:

@@ -248,9 +248,28 @@ async def test_a_slow_body_is_late_and_goes_on_for_the_next_read(
         reader = opened(service, SMALL)
         with pytest.raises(Late):
             await reader.read(0, len(SMALL))
+        await trio.sleep(1)
         assert await reader.read(0, len(SMALL)) == SMALL
         await reader.close()
     assert source.spans == [Span(0)]
+
+
+async def test_what_failed_after_long_is_not_waited_for_again_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The kernel asks once more for what a failed read did not get: a process would wait twice as long."""
+    source = ScriptedSource(BIG, [Fault(hang=True)] * 20)
+    async with reading(source, OPTIONS) as service:
+        reader = opened(service, BIG)
+        with pytest.raises((Late, Unavailable)):
+            await reader.read(0, 4096)
+        failed_at, asked = trio.current_time(), len(source.asked)
+        for _ in range(3):
+            with pytest.raises((Late, Unavailable)):
+                await reader.read(0, 4096)
+        assert trio.current_time() == failed_at
+        assert len(source.asked) == asked
+        await reader.close()
 
 
 @pytest.mark.parametrize("error", [NotFound("x"), Denied("x"), NotReady("x"), Late("x"), Unavailable("x")])
