@@ -211,9 +211,13 @@ class MountedTree(pyfuse3.Operations):
                 await file.close()
             raise
         handle = FileHandleT(next(self._handles))
+        # All files of an inode share the kernel's pages: beside an older content that is still open, the
+        # new one must leave none, or a copy under way goes on with another content's bytes.
+        others = self._open.get(opened.inode, ())
+        direct = any(other.file.content is not file.content for other in others)
         self._files[handle] = opened
         self._open.setdefault(opened.inode, []).append(opened)
-        return FileInfo(fh=handle, keep_cache=file.keep_cache, direct_io=False)
+        return FileInfo(fh=handle, keep_cache=file.keep_cache and not direct, direct_io=direct)
 
     @guarded(Wait.READ)
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:

@@ -38,6 +38,11 @@ class OpenFile(Protocol):
         """Whether pages that the kernel holds are of this same version."""
         ...
 
+    @property
+    def content(self) -> object:
+        """Files of one inode in which this is not the same object may hold different bytes."""
+        ...
+
     async def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes; b"" only at the end of the file."""
         ...

@@ -47,6 +47,11 @@ class Reader:
     def __repr__(self) -> str:
         return f"<Reader of {self._content.media.id}>"
 
+    @property
+    def content(self) -> object:
+        """The same object for readers of the same bytes, and for no others."""
+        return self._content
+
     async def settle(self) -> int:
         """The size of the media in bytes: of the record, else as the service tells it.
 

@@ -26,6 +26,11 @@ class OpenFile:
         self.keep_cache = keep_cache
         """Whether pages that the kernel holds are of this version."""
 
+    @property
+    def content(self) -> object:
+        """Files of one inode in which this is not the same object may hold different bytes."""
+        return self._reader.content
+
     async def read(self, offset: int, length: int) -> bytes:
         """b"" only at the end. Raises Changed, and why reading failed."""
         try:

@@ -7,6 +7,7 @@ processes' listings find meanwhile; what they found to be gone is gone for every
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 import threading
@@ -292,3 +293,24 @@ def test_every_listing_is_whole_while_media_come_and_go(crowd: Box) -> None:
         assert wrong == []
         assert min(rounds["slow"], rounds["fast"]) >= 2, rounds
         assert sorted(os.listdir(folder)) == sorted(alive(crowd))
+
+
+def test_an_older_content_that_is_open_is_not_gone_on_with_by_the_newer_ones_bytes() -> None:
+    size = 8_000_000
+    with sandbox_process(media=0, users=2) as box, mounted(box.url, lines=['fresh_for = "1s"']) as mount:
+        media = box.add(filename="k.mp4", media_type="video", body=b"1" * size)
+        (path,) = (mount.root / "recent").iterdir()
+        held = os.open(path, os.O_RDONLY)
+        try:
+            assert os.pread(held, 4096, 0) == b"1" * 4096
+            box.update(media["id"], body=b"2" * (size + 1))
+            assert mount.mediafs("refresh", str(mount.root / "recent")).returncode == 0
+            assert set(path.read_bytes()) == {ord("2")}
+            for offset in (0, size // 2, size - 4096):
+                try:
+                    found = set(os.pread(held, 4096, offset))
+                except OSError as error:
+                    found = {error.errno}
+                assert found in ({ord("1")}, {errno.ESTALE}), offset
+        finally:
+            os.close(held)

@@ -25,6 +25,8 @@ def pattern(length: int) -> bytes:
 
 class FakeFile:
     keep_cache = True
+    content: object = None
+    """One content, whoever opens it."""
 
     def __init__(self, tree: FakeTree, inode: Inode, name: str) -> None:
         self._tree = tree
