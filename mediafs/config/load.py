@@ -17,6 +17,7 @@ from ..errors import ConfigError
 from ..model import AccountName, ConversationId
 from . import secrets, values
 from .document import Document, dotted, read
+from .files import read_file
 from .options import (
     AccountConfig,
     Auth,
@@ -287,13 +288,18 @@ def _since(value: object, *, today: date) -> date:
     return since
 
 
+LONGEST_LIST_BYTES: Final = 16 * 1024 * 1024
+"""Of a `conversations_file`: a million ids; what lies beyond is not read."""
+
+
 def read_conversations(path: Path) -> tuple[ConversationId, ...]:
     """The ids in a `conversations_file`: one a line; blank lines and lines that begin with # are skipped.
 
     A file that is not there holds none. Raises ConfigError with every line that is no id.
     """
     try:
-        text = path.read_text("utf-8")
+        # Not a device or a pipe: it is read again while the mount serves, where nothing may wait.
+        text = read_file(path, LONGEST_LIST_BYTES)[1].decode("utf-8")
     except FileNotFoundError:
         return ()
     except (OSError, ValueError) as error:
