@@ -14,6 +14,7 @@ Only values live here: frozen, checked when they are made, free of I/O.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import Enum, IntEnum
@@ -79,6 +80,13 @@ class Media:
     longitude: float | None = None
     etag: str | None = None
     duration_s: float | None = None
+    conversation_name: str | None = None
+    extra: tuple[tuple[str, str], ...] = ()
+    """Attributes that only this vendor has, by the name that `user.mediafs.` puts before them."""
+    download_once: bool = False
+    """Each download counts against a limit: the bytes are fetched once, whole, and kept."""
+    locator: str | None = field(default=None, repr=False)
+    """Where the bytes are, in the vendor's own words; may be a capability, so it is never shown."""
     record: str = field(default="{}", repr=False)
     """The vendor's JSON, without secrets and capability links."""
 
@@ -155,7 +163,12 @@ class Everything:
     """All media that the account may see."""
 
 
-Scope = Days | Conversation | User | Recent | Everything
+@dataclass(frozen=True, slots=True)
+class Trash:
+    """Media in the vendor's trash."""
+
+
+Scope = Days | Conversation | User | Recent | Everything | Trash
 
 
 # --- asking a service ------------------------------------------------------------------------------
@@ -183,7 +196,7 @@ class Question:
     service is vague about its own bounds, so a page may hold a little more than was asked for.
     """
 
-    scope: Conversation | User | Everything = field(default_factory=Everything)
+    scope: Conversation | User | Everything | Trash = field(default_factory=Everything)
     since: datetime | None = None
     until: datetime | None = None
     only: Only = field(default_factory=Only)
@@ -217,10 +230,59 @@ class Traits:
     user: UserId | None = None
     """The one user whose media the account's own listing shows; None: all, or the token's own."""
 
+    in_date_order: bool = True
+    """A listing can be had by date, in either order; else only whole, in the service's own order."""
+    records_tell_conversation: bool = False
+    """A record names its conversation, so that all days together hold all conversations."""
+    editable: frozenset[str] = frozenset()
+    """Attributes that can be changed, by the name that `user.mediafs.` puts before them."""
+    kept_here: frozenset[str] = frozenset()
+    """Those of them that no record shows: the value last written is remembered here."""
+    deletable: bool = False
+    """One media can be deleted for good."""
+    trash: bool = False
+    """One media can be put into the vendor's trash, and taken out again."""
+
     @property
     def narrowed_by_user(self) -> bool:
         """Every listing carries a user filter, so that a filter which is ignored makes all of them wrong."""
         return self.all_users or self.user is not None
+
+
+# --- changing what a service holds -----------------------------------------------------------------
+
+Edits = Mapping[str, str | None]
+"""New values by attribute name (`title`, `latitude`...); None takes the value away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edited:
+    """What a service did with an edit."""
+
+    media: Media | None
+    """The record as the service shows it now; None: it shows none, and has confirmed the edit."""
+    refused: str | None = None
+    """Why the edit does not stand, although the service answered: it kept another value."""
+
+
+class Removal(Enum):
+    """What it means to take a media away."""
+
+    PERMANENT = "permanent"
+    TRASH = "trash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """A media is gone, or in the trash."""
+
+    answer: str
+    """How the service said so, such as `DELETE 200`; for the log of deletions."""
+    carried_out: bool = True
+    """False: it was gone already."""
+
+
+# --- what listings find ----------------------------------------------------------------------------
 
 
 class ChangeKind(Enum):

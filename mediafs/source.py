@@ -9,7 +9,20 @@ from typing import Protocol
 
 import trio
 
-from .model import Conversation, Media, MediaId, Page, Question, Span, Traits, Urgency, User
+from .model import (
+    Conversation,
+    Edited,
+    Edits,
+    Erased,
+    Media,
+    Page,
+    Question,
+    Removal,
+    Span,
+    Traits,
+    Urgency,
+    User,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +62,9 @@ class Source(Protocol):
         """
         ...
 
-    async def media(self, media: MediaId, *, urgency: Urgency) -> Media:
-        """One record. Raises NotFound and what `page` raises."""
+    async def media(self, media: Media, *, urgency: Urgency) -> Media:
+        """The record of a media as it is now. Raises NotFound and what `page` raises, and Unsupported
+        where the service cannot be asked for a single record."""
         ...
 
     async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:
@@ -62,12 +76,32 @@ class Source(Protocol):
         ...
 
     def body(
-        self, media: MediaId, span: Span, *, if_range: str | None = None, urgency: Urgency
+        self, media: Media, span: Span, *, if_range: str | None = None, urgency: Urgency
     ) -> AbstractAsyncContextManager[Body]:
         """The bytes of a media. `if_range` is a strong ETag; a 200 then means the content changed.
 
         Raises NotFound, Denied, NotReady (204), Late, Unavailable, InvalidReply on entering.
         """
+        ...
+
+    async def update(self, media: Media, edits: Edits, *, urgency: Urgency) -> Edited:
+        """Changes attributes of a media, whose record was last seen as `media`.
+
+        Returns once the service has confirmed. Raises ValueRefused, Unsupported, NotFound and what
+        `page` raises; after Late and Unavailable the edit may have been carried out all the same.
+        """
+        ...
+
+    async def erase(self, media: Media, removal: Removal, *, urgency: Urgency) -> Erased:
+        """Takes a media away. Returns once the service has confirmed that it is gone.
+
+        Raises Denied, Unsupported and what `page` raises; after Late, Unavailable and InvalidReply
+        the media may be gone all the same.
+        """
+        ...
+
+    async def recover(self, media: Media, *, urgency: Urgency) -> None:
+        """Takes a media out of the trash. Raises NotFound, Unsupported and what `page` raises."""
         ...
 
     def wait_s(self, task: trio.lowlevel.Task) -> float:

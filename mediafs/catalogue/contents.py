@@ -246,32 +246,32 @@ class Contents:
         with self._db.transaction():
             return self._remove_unseen("dated AND created > ?", (since,), clock)
 
-    def leave_conversation(self, scope: Conversation, clock: int) -> tuple[list[Change], list[MediaId]]:
+    def leave_conversation(self, scope: Conversation, clock: int) -> tuple[list[Change], list[Media]]:
         """A crawl begun at `clock` has read the conversation whole. Returns changes, and who left it.
 
         Who left a conversation need not be gone from the service.
         """
         with self._db.transaction():
-            left = self._db.execute(
-                "SELECT member.inode, media.id FROM member JOIN media USING (inode)"
-                " WHERE conversation = ? AND member.seen < ?",
-                (scope.id, clock),
-            ).fetchall()
+            left = self._loaded(
+                "JOIN member USING (inode) WHERE conversation = ? AND member.seen < ?", (scope.id, clock)
+            )
             for inode, _ in left:
                 self._db.execute("DELETE FROM member WHERE conversation = ? AND inode = ?", (scope.id, inode))
-            changes = [self._place_changed("conversation", scope.id, Inode(i), id_) for i, id_ in left]
-        return changes, [MediaId(id_) for _, id_ in left]
+            changes = [self._place_changed("conversation", scope.id, i, media.id) for i, media in left]
+        return changes, [media for _, media in left]
 
-    def leave_user(self, scope: User, clock: int) -> tuple[list[Change], list[MediaId]]:
+    def leave_user(self, scope: User, clock: int) -> tuple[list[Change], list[Media]]:
         """As `leave_conversation`; the next record that names the user as owner undoes it."""
         with self._db.transaction():
-            left = self._db.execute(
-                "SELECT inode, id FROM media WHERE live AND owner = ? AND seen < ?", (scope.id, clock)
-            ).fetchall()
+            left = self._loaded("WHERE live AND owner = ? AND media.seen < ?", (scope.id, clock))
             for inode, _ in left:
                 self._db.execute("UPDATE media SET owner = NULL WHERE inode = ?", (inode,))
-            changes = [self._place_changed("user", scope.id, Inode(inode), id_) for inode, id_ in left]
-        return changes, [MediaId(id_) for _, id_ in left]
+            changes = [self._place_changed("user", scope.id, inode, media.id) for inode, media in left]
+        return changes, [media for _, media in left]
+
+    def _loaded(self, where: str, values: tuple[object, ...]) -> list[tuple[Inode, Media]]:
+        rows = self._db.execute(f"SELECT inode, id, created, size, fields FROM media {where}", values)
+        return [(Inode(inode), load_media(*rest)) for inode, *rest in rows.fetchall()]
 
     def remove(self, id_: MediaId) -> list[Change]:
         """The service says that this media is gone."""

@@ -92,7 +92,7 @@ class Pump:
         with trio.CancelScope(deadline=trio.current_time() + self._options.total_s) as scope:
             try:
                 async with self._source.body(
-                    content.media.id, asked, if_range=if_range, urgency=stream.urgency
+                    content.media, asked, if_range=if_range, urgency=stream.urgency
                 ) as body:
                     scope.deadline = inf
                     replied = True

@@ -12,8 +12,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, NoReturn, Self
+from typing import Final, NoReturn, Self, TypeVar, cast
 
 import httpx
 import trio
@@ -22,23 +23,28 @@ from ..errors import InvalidReply, MediafsError, NotFound, NotReady
 from ..model import (
     AccountName,
     Conversation,
+    Edited,
+    Edits,
+    Erased,
     Media,
     MediaId,
     Page,
     Question,
-    Scope,
+    Removal,
     Span,
     Traits,
     Urgency,
     User,
 )
 from ..source import Body
-from ..vendors.protocol import Call, Reply, Vendor
+from ..vendors.protocol import Call, Flow, Reply, Vendor
 from .credentials import CredentialState
 from .exchange import Exchanges
 from .limits import Limiter, LimiterStatistics
 from .retry import RetryOptions, http_date_s
 from .transport import Incoming, Transport, TransportOptions
+
+T = TypeVar("T")
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", re.ASCII | re.IGNORECASE)
 _LENGTH: Final = re.compile(r"\d{1,19}", re.ASCII)
@@ -118,6 +124,7 @@ class RemoteAccount:
         self._limiter = Limiter(
             requests_per_minute=options.requests_per_minute,
             documented=vendor.default_requests_per_minute,
+            pace=vendor.pace,
             wall=wall,
         )
         self._exchanges = Exchanges(
@@ -153,41 +160,43 @@ class RemoteAccount:
 
     async def page(self, question: Question, *, urgency: Urgency) -> Page:
         """See `Source.page`."""
-        call = self._vendor.list_page(question)
-        with self._noted(call):
-            reply = await self._fetch(call, question.scope, urgency)
-            return self._vendor.parse_page(question, reply)
+        return await self._drive(self._vendor.page(question, self._now()), urgency)
 
-    async def media(self, media: MediaId, *, urgency: Urgency) -> Media:
-        """See `Source.media`. Raises InvalidReply where the record is that of another media."""
-        call = self._vendor.get(media)
-        with self._noted(call):
-            record = self._vendor.parse_media(await self._fetch(call, media, urgency))
-            if record.id != media:
-                raise InvalidReply(f"get: the record of media {record.id} came for media {media}")
-            return record
+    async def media(self, media: Media, *, urgency: Urgency) -> Media:
+        """See `Source.media`."""
+        return await self._drive(self._vendor.record(media), urgency)
 
     async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:
         """See `Source.prove_filter`."""
-        call = self._vendor.probe(scope)
-        with self._noted(call):
-            reply = await self._exchanges.fetch(call, urgency)
-            self._vendor.parse_probe(scope, reply)
+        await self._drive(self._vendor.prove(scope), urgency)
+
+    async def update(self, media: Media, edits: Edits, *, urgency: Urgency) -> Edited:
+        """See `Source.update`."""
+        return await self._drive(self._vendor.update(media, edits), urgency)
+
+    async def erase(self, media: Media, removal: Removal, *, urgency: Urgency) -> Erased:
+        """See `Source.erase`."""
+        return await self._drive(self._vendor.erase(media, removal), urgency)
+
+    async def recover(self, media: Media, *, urgency: Urgency) -> None:
+        """See `Source.recover`."""
+        await self._drive(self._vendor.recover(media), urgency)
 
     @asynccontextmanager
     async def body(
-        self, media: MediaId, span: Span, *, if_range: str | None = None, urgency: Urgency
+        self, media: Media, span: Span, *, if_range: str | None = None, urgency: Urgency
     ) -> AsyncIterator[Body]:
         """See `Source.body`. The span is asked for as a range, always; a 200 is the whole all the same."""
-        call = _ranged(self._vendor.download(media), span, if_range)
+        plain = self._vendor.download(media)
+        call = _ranged(plain, span, if_range)
         with self._noted(call):
             answer = await self._exchanges.open(call, urgency)
             if answer.incoming.status in (400, 416, 501) and span.start == 0 and span.stop is None:
                 # A whole body is meant: what refuses it as a range may give it without.
-                answer = await self._exchanges.open(self._vendor.download(media), urgency)
+                answer = await self._exchanges.open(plain, urgency)
             incoming = answer.incoming
             if answer.reply is not None:
-                self._refuse_body(call, media, answer.reply)
+                self._refuse_body(call, media.id, answer.reply)
         try:
             with self._noted(call):
                 body = _head(call, span, incoming, lambda error: self._note(call, error))
@@ -204,12 +213,12 @@ class RemoteAccount:
 
         Raises what `page` raises.
         """
-        question = Question(limit=1)
-        call = self._vendor.list_page(question)
-        with self._noted(call):
-            reply = await self._fetch(call, question.scope, Urgency.PERSON)
-            page = self._vendor.parse_page(question, reply)
-        return Reach(total=page.total, server_time=http_date_s(reply.headers.get("date", "")))
+        dates: list[str] = []
+        flow = self._vendor.page(Question(limit=1), self._now())
+        page = await self._drive(
+            flow, Urgency.PERSON, lambda reply: dates.append(reply.headers.get("date", ""))
+        )
+        return Reach(total=page.total, server_time=http_date_s(dates[-1]) if dates else None)
 
     def is_media_id(self, text: str) -> bool:
         return self._vendor.is_media_id(text)
@@ -240,21 +249,43 @@ class RemoteAccount:
     def _vendor(self) -> Vendor:
         return self._exchanges.vendor
 
-    async def _fetch(self, call: Call, scope: Scope | MediaId, urgency: Urgency) -> Reply:
-        reply = await self._exchanges.fetch(call, urgency)
-        if not 200 <= reply.status < 300:
-            raise self._vendor.failure(call, reply, scope)
-        return reply
+    @property
+    def learnt(self) -> dict[str, object]:
+        """What the vendor's module found out about the service; JSON can hold it."""
+        return self._vendor.learnt
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._wall(), UTC)
+
+    async def _drive(
+        self, flow: Flow[T], urgency: Urgency, hear: Callable[[Reply], object] = lambda reply: None
+    ) -> T:
+        """Runs an exchange to its end; `hear` is told of every reply."""
+        try:
+            call = next(flow)
+            while True:
+                with self._noted(call):
+                    reply = await self._exchanges.fetch(call, urgency)
+                    hear(reply)
+                    try:
+                        call = flow.send(reply)
+                    except StopIteration as stop:
+                        outcome: T = stop.value
+                        return outcome
+        except StopIteration as stop:  # it needed no request
+            return cast(T, stop.value)
+        finally:
+            flow.close()
 
     def _refuse_body(self, call: Call, media: MediaId, reply: Reply) -> NoReturn:
-        """Why a download has no body: any status but 200 and 206."""
+        """Why a download has no body: any status but 200 and 206, or a message in its place."""
         if reply.status == 204:
             raise NotReady(f"{call.operation}: media {media} has no content yet")
         if reply.status == 416:
             says = reply.headers.get("content-range", "").partition("/")[2]
             size = f"; it says that it has {says} bytes" if _LENGTH.fullmatch(says) else ""
             raise InvalidReply(f"{call.operation}: media {media} has no such range{size}")
-        if 200 <= reply.status < 300:
+        if 200 <= self._vendor.status(call, reply) < 300:
             raise InvalidReply(f"{call.operation}: media {media} was answered with {reply.status}")
         raise self._vendor.failure(call, reply, media)
 

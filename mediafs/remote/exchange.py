@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import trio
 
@@ -74,9 +75,10 @@ class Exchanges:
 
     async def _login(self) -> Credential:
         if self._logins and self._reread is not None:
-            self.vendor = await self._reread()
+            learnt, self.vendor = self.vendor.learnt, await self._reread()
+            self.vendor.learnt = learnt
         self._logins += 1
-        flow = self.vendor.login()
+        flow = self.vendor.login(datetime.fromtimestamp(self._wall(), UTC))
         try:
             call = next(flow)
             while True:
@@ -102,11 +104,11 @@ class Exchanges:
             error: MediafsError | None = None
             failure: Failure | None = None
             try:
-                answer = await self._walk(signed_call, urgency, stream)
+                answer = await self._walk(call, signed_call, urgency, stream)
             except Failed as exc:
                 error, failure = exc.error, exc.failure
             if answer is not None:
-                status = answer.incoming.status
+                status = self._status(call, answer)
                 if status == 401 and held is not None and not answer.strayed:
                     renewed = await self._after_401(call, held, renewed)
                     continue
@@ -132,6 +134,12 @@ class Exchanges:
                 raise error
             assert answer is not None
             return answer
+
+    def _status(self, call: Call, answer: Answer) -> int:
+        """What the answer amounts to: some services word failures as 200."""
+        if answer.reply is None or answer.strayed:
+            return answer.incoming.status
+        return self.vendor.status(call, answer.reply)
 
     async def _after_401(self, call: Call, held: Held, renewed: Held | None) -> Held:
         refused = f"{self._account}: the service refuses the account's credentials ({call.operation})"
@@ -171,9 +179,9 @@ class Exchanges:
             await trio.sleep(decision.seconds)
         return True
 
-    async def _walk(self, call: Call, urgency: Urgency, stream: bool) -> Answer:
+    async def _walk(self, call: Call, signed: Call, urgency: Urgency, stream: bool) -> Answer:
         """The call and the redirects that follow. Raises Failed, Late, InvalidReply."""
-        hop = first_hop(call)
+        hop = first_hop(signed)
         home = hop.origin
         while True:
             if hop.origin == home:
@@ -185,9 +193,13 @@ class Exchanges:
             await incoming.drain()
             hop = next_hop(hop, incoming.headers.get("location"))
         reply = None
-        if not stream or incoming.status not in (200, 206):
+        if not stream or incoming.status not in (200, 206) or await self._brings_message(call, incoming):
             reply = await incoming.read()
         return Answer(incoming, reply, redirected=bool(hop.seen), strayed=hop.origin != home)
+
+    async def _brings_message(self, call: Call, incoming: Incoming) -> bool:
+        start = await incoming.peek() if self.vendor.peeks else b""
+        return self.vendor.is_message(call, incoming.headers, start)
 
     async def _send_limited(self, hop: Hop, urgency: Urgency) -> Incoming:
         turn = await self._limiter.turn(urgency, hop.operation)

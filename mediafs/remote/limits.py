@@ -19,6 +19,8 @@ import trio
 
 from ..errors import Late
 from ..model import Urgency
+from ..vendors.protocol import Pace
+from .pace import Pacer
 from .window import Verdict, Window
 
 _FORGETFUL_S: Final = 3600.0
@@ -67,12 +69,14 @@ class Limiter:
         *,
         requests_per_minute: int = 0,
         documented: int | None = None,
+        pace: Pace | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         if requests_per_minute < 0 or (documented is not None and documented < 1):
             raise ValueError("a rate is positive")
         self._wall = wall
         self._window = Window(explicit=requests_per_minute, documented=documented)
+        self._pacer = Pacer(pace)
         self._waiting: list[tuple[Urgency, int]] = []
         self._places: dict[trio.lowlevel.Task, tuple[Urgency, int]] = {}
         """Which task waits at which place."""
@@ -95,10 +99,14 @@ class Limiter:
         try:
             while True:
                 now = trio.current_time()
-                verdict = self._window.verdict(urgency, self._waiting.index(place), now)
+                ahead = self._waiting.index(place)
+                verdict = self._window.verdict(urgency, ahead, now)
+                if verdict.ready:
+                    verdict = self._pacer.verdict(self._window.in_flight, ahead, now)
                 if verdict.ready:
                     # No await between here and the return: a turn is never lost to a cancellation.
                     self._window.sent()
+                    self._pacer.sent(now)
                     self._spent[urgency] += 1
                     self._by_operation[operation] += 1
                     return Turn(self, now)

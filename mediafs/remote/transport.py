@@ -146,6 +146,8 @@ class Incoming:
             name.lower(): value for name, value in response.headers.items()
         }
         self._bytes: AsyncIterator[bytes] | None = None
+        self._start = b""
+        """What was peeked at: the first piece of what `_bytes` gave."""
 
     def __repr__(self) -> str:
         return f"<Incoming {self.status} {self._hop.operation} {self._hop.host}>"
@@ -179,8 +181,27 @@ class Incoming:
             await self.aclose()
         return Reply(status=self.status, headers=self.headers, body=bytes(body))
 
+    async def peek(self) -> bytes:
+        """The first piece of the body, which is not lost by that; b"" of an empty one. Raises Failed.
+
+        Nothing is seen of a body under a content coding.
+        """
+        problem: Failed | None = None
+        if self._bytes is None and self.headers.get("content-encoding", "identity") == "identity":
+            self._bytes = self._response.aiter_raw()
+            try:
+                self._start = await anext(self._bytes, b"")
+            except httpx.HTTPError as exc:
+                problem = _failed(exc, self._hop, self._options)
+        if problem is not None:
+            await self.aclose()
+            raise problem
+        return self._start
+
     async def _read_into(self, body: bytearray, limit: int) -> None:
-        self._bytes = self._response.aiter_bytes()
+        body += self._start
+        if self._bytes is None:
+            self._bytes = self._response.aiter_bytes()
         problem: Failed | None = None
         try:
             async for piece in self._bytes:
@@ -201,8 +222,9 @@ class Incoming:
         Raises Unavailable where they end early or the connection breaks, Late where none comes for
         the read timeout, InvalidReply where there are too many.
         """
-        self._bytes = self._response.aiter_raw()
-        return _Chunks(self._bytes, length, tell, self._hop, self._options)
+        if self._bytes is None:
+            self._bytes = self._response.aiter_raw()
+        return _Chunks(self._start, self._bytes, length, tell, self._hop, self._options)
 
     async def aclose(self) -> None:
         """Gives the connection back, or closes it when the body was not read to its end."""
@@ -222,12 +244,14 @@ class _Chunks:
 
     def __init__(
         self,
+        start: bytes,
         pieces: AsyncIterator[bytes],
         length: int | None,
         tell: Callable[[MediafsError], None],
         hop: Hop,
         options: TransportOptions,
     ) -> None:
+        self._start = start
         self._pieces = pieces
         self._tell = tell
         self._left = length
@@ -241,7 +265,7 @@ class _Chunks:
         what = f"{self._hop.operation}: the body from {self._hop.host}"
         problem: MediafsError | None = None
         ended = False
-        piece = b""
+        piece, self._start = self._start, b""
         try:
             while not piece:
                 piece = await anext(self._pieces)

@@ -21,6 +21,7 @@ from ..model import (
     Cursor,
     Days,
     Everything,
+    Media,
     MediaId,
     Page,
     Question,
@@ -228,15 +229,15 @@ class Crawlers:
             try:
                 await self._look_again(media, urgency)
             except MediafsError as error:
-                log.info("whether media %s is gone cannot be told yet: %s", media, error)
+                log.info("whether media %s is gone cannot be told yet: %s", media.id, error)
                 return
 
-    async def _look_again(self, media: MediaId, urgency: UrgencyNow) -> None:
+    async def _look_again(self, media: Media, urgency: UrgencyNow) -> None:
         clock = self._catalogue.database.tick()
         try:
             record = await self._source.media(media, urgency=urgency())
         except NotFound:
-            self._emit(self._catalogue.contents.remove(media))
+            self._emit(self._catalogue.contents.remove(media.id))
         else:
             self._emit(self._catalogue.contents.put([record], clock, dated=False))
 

@@ -11,50 +11,48 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from ..errors import (
-    CredentialsRefused,
-    Denied,
     FilterRefused,
     InvalidReply,
-    Late,
     MediafsError,
     NotFound,
-    Unavailable,
     Unsupported,
-    ValueRefused,
 )
 from ..model import (
     Conversation,
     ConversationId,
     Cursor,
+    Edited,
+    Edits,
+    Erased,
     Everything,
     Media,
     MediaId,
     Only,
     Page,
     Question,
+    Removal,
     Scope,
     Traits,
+    Trash,
     User,
     UserId,
 )
+from ._apizee_changes import EDITABLE, REFUSALS, edit_call, known_way, stands, ways
+from ._apizee_failures import NAME, failure, said
+from ._apizee_login import password_grant
 from ._apizee_record import MEDIA_ID, media_of
+from ._defaults import Defaults
 from ._json import parse
-from ._words import harmless
-from .apizee_options import HEADER_SAFE, ApizeeFilters, ApizeeOptions
+from .apizee_options import ApizeeFilters, ApizeeOptions
 from .protocol import Call, Credential, Flow, Pairs, Reply
 
-NAME: Final = "apizee"
 PAGE_LIMIT: Final = 100
 """The largest `limit` is not documented; 100 is asked for and the length of `data` is believed."""
 REQUESTS_PER_MINUTE: Final = 10
 """Per user, over all endpoints (rate-limit page of the vendor's developer portal)."""
-TOKEN_LIFE_S: Final = 86400
-"""`expires_in` of the documented sample, for a reply that leaves it out."""
-RENEW_AT: Final = 0.9
-"""There is no refresh token: a new login while a tenth of the old one's life is left."""
 IMPOSSIBLE_ID: Final = "2147483647"
 """An id that no user and no conversation has, and that a service of integers still understands."""
 
@@ -63,14 +61,13 @@ _CONVERSATION_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:@=+-]{0,127}", re.
 """`ID can be a string or an integer`. Without a dot: what desktops probe for is `Thumbs.db`."""
 
 
-class Apizee:
-    """Implements `Vendor`."""
+class Apizee(Defaults):
+    """Implements `Vendor`. Learns `login`, the way to send one that has worked, and `update`."""
 
     def __init__(self, options: ApizeeOptions) -> None:
+        super().__init__()
         self._options = options
         self._root = options.base_url.rstrip("/") + "/api/v3"
-        self._login_way: int | None = None
-        """Which of the ways to send a login has worked."""
 
     def __repr__(self) -> str:
         return f"<Apizee {self._root}>"
@@ -87,6 +84,8 @@ class Apizee:
             users=True,
             all_users=self._options.user == "all",
             user=UserId(self._options.user) if self._options.user not in (None, "all") else None,
+            editable=EDITABLE,
+            deletable=True,
         )
 
     @property
@@ -95,60 +94,20 @@ class Apizee:
 
     # --- credentials
 
-    def login(self) -> Flow[Credential]:
-        """A static token without a request; else the password grant.
-
-        The documentation shows all fields in the query, where proxies and logs keep them; a public
-        client sends them all as a form. The forms are tried first, and the way that worked is kept.
-        Raises CredentialsRefused, InvalidReply, Late, Unavailable.
-        """
-        options = self._options
-        if options.token is not None:
-            return Credential(secret=options.token, renew_after_s=None)
-        grant = (("grant_type", "password"),)
-        who = (("username", options.username or ""), ("password", options.password or ""))
-        call = Call(method="POST", url=f"{self._root}/token", operation="login")
-        ways = [
-            _with_form(replace(call, query=grant), who),
-            _with_form(call, grant + who),
-            replace(call, query=grant + who),
-        ]
-        failures: list[MediafsError] = []
-        for way in range(len(ways)) if self._login_way is None else [self._login_way]:
-            reply = yield ways[way]
-            if 200 <= reply.status < 300:
-                break
-            failures.append(self._login_failure(call, reply))
-            if reply.status not in (400, 401, 403, 404, 422):
-                raise failures[-1]
-        else:
-            raise next((e for e in failures if isinstance(e, CredentialsRefused)), failures[-1])
-        self._login_way = way
-        root = parse(NAME, "login", reply.body)
-        token = root["access_token"].text()
-        if token is None or not HEADER_SAFE.fullmatch(token):
-            root["access_token"].refuse("there is no token that a header can carry")
-        life_s = root["expires_in"].number()
-        if life_s is not None and life_s <= 0:
-            root["expires_in"].refuse("the token is expired from the start")
-        return Credential(secret=token, renew_after_s=RENEW_AT * (TOKEN_LIFE_S if life_s is None else life_s))
-
-    def _login_failure(self, call: Call, reply: Reply) -> MediafsError:
-        said = self._said(reply)
-        # 400 and 404 are documented for the token endpoint beside 401 and 403; a web server that
-        # has no such endpoint answers them too, but then not in the service's own words.
-        if reply.status in (401, 403, 422) or (reply.status in (400, 404) and said):
-            return CredentialsRefused(f"{NAME}: login: the service refuses username and password{said}")
-        if reply.status in (400, 404):
-            return InvalidReply(
-                f"{NAME}: login: no answer of a token endpoint ({reply.status}); check base_url"
-            )
-        return self.failure(call, reply)
+    def login(self, now: datetime) -> Flow[Credential]:
+        """A static token without a request; else the password grant."""
+        if self._options.token is not None:
+            return Credential(secret=self._options.token, renew_after_s=None)
+        return (yield from password_grant(self._root, self._options, self.learnt))
 
     def authorized(self, call: Call, credential: Credential) -> Call:
         return replace(call, headers=(*call.headers, ("Authorization", f"Bearer {credential.secret}")))
 
     # --- listing
+
+    def page(self, question: Question, now: datetime) -> Flow[Page]:
+        reply = yield self.list_page(question)
+        return self.parse_page(question, reply)
 
     def list_page(self, question: Question) -> Call:
         """`since` and `until` go out one second wider: whether they are inclusive is not documented."""
@@ -181,7 +140,7 @@ class Apizee:
         )
         return [(name, value) for name, value in wanted if value is not None]
 
-    def _list(self, query: Pairs, scope: Conversation | User | Everything, operation: str) -> Call:
+    def _list(self, query: Pairs, scope: Conversation | User | Everything | Trash, operation: str) -> Call:
         filters = self._options.filters
         whose: str | None = self._options.user
         match scope:
@@ -189,6 +148,8 @@ class Apizee:
                 query += ((filters.conversation, id),)
             case User(id):
                 whose = id
+            case Trash():
+                raise Unsupported(f"{NAME}: the service has no trash")
             case Everything():
                 pass
         if whose is not None:
@@ -214,21 +175,97 @@ class Apizee:
 
     # --- one media
 
+    def record(self, media: Media) -> Flow[Media]:
+        call = self.get(media.id)
+        reply = yield call
+        if not 200 <= reply.status < 300:
+            raise self.failure(call, reply, media.id)
+        found = self.parse_media(reply)
+        if found.id != media.id:
+            raise InvalidReply(f"{NAME}: {call.operation}: the record of another media came for {media.id}")
+        return found
+
     def get(self, media: MediaId) -> Call:
         return Call(method="GET", url=self._media_url(media), operation="get")
 
     def parse_media(self, reply: Reply) -> Media:
         return media_of(parse(NAME, "get", reply.body))
 
-    def download(self, media: MediaId) -> Call:
-        return Call(method="GET", url=f"{self._media_url(media)}/download", operation="download")
+    def download(self, media: Media) -> Call:
+        return Call(method="GET", url=f"{self._media_url(media.id)}/download", operation="download")
 
     def _media_url(self, media: MediaId) -> str:
         if not MEDIA_ID.fullmatch(media):
             raise NotFound(f"{NAME}: that cannot be the id of a media")
         return f"{self._root}/medias/{quote(media, safe='')}"
 
+    # --- changes
+
+    def update(self, media: Media, edits: Edits) -> Flow[Edited]:
+        """Sends the edit in one way after the other until the echoed record shows it."""
+        url, known = self._media_url(media.id), known_way(self.learnt)
+        refusal: MediafsError | None = None
+        shown: Media | None = None
+        for way in ways(known, edits):
+            call = edit_call(url, edits, way)
+            reply = yield call
+            if reply.status in REFUSALS:
+                refusal = refusal or self.failure(call, reply, media.id)
+                if way == known:
+                    break
+                continue
+            if not 200 <= reply.status < 300:
+                raise self.failure(call, reply, media.id)
+            shown = self._echo(media, reply) if reply.body.strip() else (yield from self.record(media))
+            if stands(shown, edits):
+                if not stands(media, edits):  # else it would have stood in any way
+                    self.learnt["update"] = way.as_json()
+                return Edited(media=shown)
+            if not _holds_as_before(shown, media, edits):
+                break  # it took the value, and made another of it
+        if refusal is not None and shown is None:
+            raise refusal
+        return Edited(
+            media=shown, refused=str(refusal) if refusal else f"{NAME}: the service keeps another value"
+        )
+
+    def _echo(self, media: Media, reply: Reply) -> Media:
+        echo = media_of(parse(NAME, "update", reply.body))
+        if echo.id != media.id:
+            raise InvalidReply(f"{NAME}: update: the record of another media came for {media.id}")
+        return echo
+
+    def erase(self, media: Media, removal: Removal) -> Flow[Erased]:
+        """A success is `[]` (documented), an empty answer, or a record that is not there any more."""
+        if removal is not Removal.PERMANENT:
+            raise Unsupported(f"{NAME}: the service has no trash")
+        call = Call(method="DELETE", url=self._media_url(media.id), operation="delete")
+        reply = yield call
+        answer = f"DELETE {reply.status}"
+        if reply.status in (404, 410):
+            if not self._said(reply):
+                # A gateway says 404 to everything: the service has to show that it answers at all.
+                question = Question(limit=1)
+                self.parse_page(question, (yield self.list_page(question)))
+            return Erased(answer=answer, carried_out=False)
+        if not 200 <= reply.status < 300:
+            raise self.failure(call, reply, media.id)
+        if reply.body.strip() not in (b"", b"[]", b"{}"):
+            # Some page before the service may have answered in its place.
+            try:
+                yield from self.record(media)
+            except NotFound:
+                return Erased(answer=answer)
+            raise InvalidReply(
+                f"{NAME}: delete: the service answered something else, and media {media.id} is still there"
+            )
+        return Erased(answer=answer)
+
     # --- filters
+
+    def prove(self, scope: Conversation | User) -> Flow[None]:
+        reply = yield self.probe(scope)
+        self.parse_probe(scope, reply)
 
     def probe(self, scope: Conversation | User) -> Call:
         """One item of a listing by an id that no one can have."""
@@ -264,29 +301,7 @@ class Apizee:
 
     def failure(self, call: Call, reply: Reply, scope: Scope | MediaId | None = None) -> MediafsError:
         """The error for a reply other than 2xx, with the service's own words where it has some."""
-        what = f"{NAME}: {call.operation}{_named(scope)}"
-        said = self._said(reply)
-        match reply.status:
-            case 400 | 422 if call.operation in ("update", "list"):
-                return ValueRefused(f"{what}: the service refuses a value{said}")
-            case 401:
-                return CredentialsRefused(f"{what}: the service refuses the credentials{said}")
-            case 403:
-                return Denied(f"{what}: the service refuses this to the account{said}")
-            case 404 | 410 if scope is not None and not isinstance(scope, Everything):
-                return NotFound(f"{what}: there is no such thing{said}")
-            case 404 | 405 | 410 | 501 if call.operation in ("list", "probe", "get", "download"):
-                return InvalidReply(
-                    f"{what}: no Media API answers there ({reply.status}); check base_url{said}"
-                )
-            case 405 | 501:
-                return Unsupported(f"{what}: the service has no such operation{said}")
-            case 429:
-                return Late(f"{what}: the service asks to wait{said}")
-            case status if status >= 500 or status == 408:
-                return Unavailable(f"{what}: the service fails ({status}){said}")
-            case status:
-                return InvalidReply(f"{what}: the service answers {status}{said}")
+        return failure(call, reply, scope, self._said(reply))
 
     def is_media_id(self, text: str) -> bool:
         return _NUMBER_ID.fullmatch(text) is not None
@@ -298,25 +313,12 @@ class Apizee:
         return _NUMBER_ID.fullmatch(text) is not None
 
     def _said(self, reply: Reply) -> str:
-        """The service's own words, made harmless: `: words`, or nothing.
+        options = self._options
+        return said(reply, (options.token, options.password, options.username))
 
-        v3 answers `{"error": text}`; an older shape is `{"code", "message", "details"}`.
-        """
-        try:
-            root = parse(NAME, "error", reply.body)
-        except InvalidReply:
-            return ""
-        if not isinstance(root.value, dict):
-            return ""
-        for key in ("error", "message", "error_description"):
-            value = root.value.get(key)
-            if isinstance(value, dict):
-                value = value.get("message")
-            if isinstance(value, str) and value.strip():
-                options = self._options
-                text = harmless(value, (options.token, options.password, options.username))
-                return f": {text}" if text else ""
-        return ""
+
+def _holds_as_before(shown: Media, before: Media, edits: Edits) -> bool:
+    return all(getattr(shown, field) == getattr(before, field) for field in edits)
 
 
 def _offset(question: Question) -> int:
@@ -341,23 +343,6 @@ def _stamp(moment: datetime, *, up: bool) -> str:
     except OverflowError:
         wider = second
     return f"{wider.isoformat()}Z"
-
-
-def _named(scope: Scope | MediaId | None) -> str:
-    match scope:
-        case Conversation(id):
-            return f" of conversation {harmless(id)}"
-        case User(id):
-            return f" of user {harmless(id)}"
-        case str():
-            return f" of media {harmless(scope)}"
-        case _:
-            return ""
-
-
-def _with_form(call: Call, form: Pairs) -> Call:
-    header = ("Content-Type", "application/x-www-form-urlencoded")
-    return replace(call, headers=(header,), body=urlencode(form).encode("ascii"))
 
 
 __all__ = ["Apizee", "ApizeeFilters", "ApizeeOptions"]

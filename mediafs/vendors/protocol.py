@@ -8,10 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from ..errors import MediafsError
-from ..model import Conversation, Media, MediaId, Page, Question, Scope, Traits, User
+from ..model import (
+    Conversation,
+    Edited,
+    Edits,
+    Erased,
+    Media,
+    MediaId,
+    Page,
+    Question,
+    Removal,
+    Scope,
+    Traits,
+    User,
+)
 
 T = TypeVar("T")
 
@@ -30,6 +44,8 @@ class Call:
     """May hold credentials: `remote/` drops all of them once a redirect leaves the origin, save
     those it knows to be harmless (Range, If-Range, Accept)."""
     body: bytes | None = field(default=None, repr=False)
+    subject: str = field(default="", repr=False)
+    """What a signature of the call covers, where the vendor signs calls."""
     idempotent: bool = True
     """May be sent again when it is not known whether the first one arrived."""
     operation: str
@@ -57,8 +73,29 @@ class Credential:
     renew_after_s: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast a service is asked at most, as a courtesy or because its vendor writes so.
+
+    A limit that the service itself states or shows in headers is obeyed beside it.
+    """
+
+    per_second: int
+    parallel: int
+    """Requests sent and not answered yet; bodies that are being received do not count."""
+
+
 class Vendor(Protocol):
-    """One service, for one account. Pure: no clock, no socket, no log."""
+    """One service, for one account. Pure: no clock, no socket, no log; `now` comes in, UTC-aware.
+
+    A flow is given every reply but those that amount to 401 or 429, and judges it: where it cannot
+    go on it raises what `failure` returns.
+    """
+
+    learnt: dict[str, object]
+    """What was found out about the service where its documentation is silent (which encoding it takes,
+    where its pages begin...). JSON can hold it; it is handed on to the account's next `Vendor`, also over
+    a restart, so what is found in it is checked like any input."""
 
     @property
     def name(self) -> str: ...
@@ -71,10 +108,16 @@ class Vendor(Protocol):
         """What the vendor documents; None where it documents nothing."""
         ...
 
-    def login(self) -> Flow[Credential]:
-        """How a credential is gained; a static token is returned without a request.
+    @property
+    def pace(self) -> Pace | None:
+        """None: as fast as it goes."""
+        ...
 
-        Raises CredentialsRefused when the service says no, InvalidReply when it says nonsense.
+    def login(self, now: datetime) -> Flow[Credential]:
+        """How a credential is gained; one that is minted here is returned without a request.
+
+        Called again when the service has refused the last one. Raises CredentialsRefused when the
+        service says no, InvalidReply when it says nonsense.
         """
         ...
 
@@ -82,26 +125,62 @@ class Vendor(Protocol):
         """The call with the credential on it."""
         ...
 
-    def list_page(self, question: Question) -> Call: ...
-
-    def parse_page(self, question: Question, reply: Reply) -> Page:
-        """Raises InvalidReply, and NotFound where the service says so with 404."""
+    def status(self, call: Call, reply: Reply) -> int:
+        """What a reply amounts to as an HTTP status, for services that word failures as 200."""
         ...
 
-    def get(self, media: MediaId) -> Call: ...
+    def is_message(self, call: Call, headers: Mapping[str, str], start: bytes) -> bool:
+        """Whether a download answered with 200 or 206 brings a message of the service, not media.
 
-    def parse_media(self, reply: Reply) -> Media: ...
-
-    def probe(self, scope: Conversation | User) -> Call:
-        """Lists with a filter on an id that no one can have."""
+        `start` is the first piece of the body, where `peeks` is set, else empty. Such a body is read
+        whole and judged by `status`, like any reply.
+        """
         ...
 
-    def parse_probe(self, scope: Conversation | User, reply: Reply) -> None:
-        """Raises FilterRefused where the reply shows that the filter does not filter."""
+    @property
+    def peeks(self) -> bool:
+        """Whether `is_message` needs the start of the body."""
         ...
 
-    def download(self, media: MediaId) -> Call:
+    def page(self, question: Question, now: datetime) -> Flow[Page]:
+        """One page of a listing: one request, or several where the service has no such question.
+
+        Raises InvalidReply, and NotFound where the service says so.
+        """
+        ...
+
+    def record(self, media: Media) -> Flow[Media]:
+        """The record of a media as it is now; of `media`, what finds it again is looked at only.
+
+        Raises NotFound, and Unsupported where the service cannot be asked for one.
+        """
+        ...
+
+    def prove(self, scope: Conversation | User) -> Flow[None]:
+        """Proves that the filter behind this kind of scope filters; without a request where there is no
+        doubt. The id in it does not matter. Raises FilterRefused where it does not filter."""
+        ...
+
+    def download(self, media: Media) -> Call:
         """GET of the bytes; `remote/` adds Range and If-Range."""
+        ...
+
+    def update(self, media: Media, edits: Edits) -> Flow[Edited]:
+        """Changes attributes of `media`, which is the record as it was last seen.
+
+        Raises ValueRefused, Denied, NotFound, Unsupported.
+        """
+        ...
+
+    def erase(self, media: Media, removal: Removal) -> Flow[Erased]:
+        """Takes a media away; one that is gone already is no failure.
+
+        Raises Denied, Unsupported, InvalidReply where the answer does not prove that it is gone.
+        """
+        ...
+
+    def recover(self, media: Media) -> Flow[None]:
+        """Takes a media out of the trash. Raises NotFound, Denied, Unsupported."""
         ...
 
     def failure(self, call: Call, reply: Reply, scope: Scope | MediaId | None = None) -> MediafsError:
