@@ -2,6 +2,7 @@
 
 from .contents import FolderOf, NameOf
 from .coverage import Coverage, CrawlState, ListingState
+from .database import Database
 from .scopes import RECENT_COUNT
 from .store import Catalogue, opened
 from .views import Stat, Views
@@ -11,6 +12,7 @@ __all__ = [
     "Catalogue",
     "Coverage",
     "CrawlState",
+    "Database",
     "FolderOf",
     "ListingState",
     "NameOf",

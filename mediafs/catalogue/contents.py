@@ -95,7 +95,7 @@ class Contents:
     def _put_one(self, media: Media, clock: int, dated: bool) -> list[Change]:
         found = self._db.execute(f"SELECT {_ROW} FROM media WHERE id = ?", (media.id,)).fetchone()
         old = _Row(*found) if found else None
-        if old is not None and not old.live and clock <= old.seen:
+        if old is not None and self._is_older(old, clock, dated):
             return []
         if old is not None and media.size is None:
             media = _settled(media, old)
@@ -121,6 +121,13 @@ class Contents:
         }
         inode = self._insert(values) if old is None else self._update(old.inode, values)
         return [*changes, self._difference(old, inode, media, before)]
+
+    def _is_older(self, old: _Row, clock: int, dated: bool) -> bool:
+        """Whether a page asked for at `clock` is older than what is known: it was under way while the
+        media was deleted, or changed."""
+        if not old.live:
+            return clock <= old.seen
+        return clock < old.seen and bool(old.dated or not dated)
 
     def _insert(self, values: dict[str, object]) -> Inode:
         names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
@@ -288,11 +295,23 @@ class Contents:
     def _remove(self, inode: int, id_: str) -> Change:
         places = self._places(inode)
         self._directories.touch(place for place, _ in places)
+        base, owner = self._db.execute("SELECT base, owner FROM media WHERE inode = ?", (inode,)).fetchone()
         self._db.execute("DELETE FROM member WHERE inode = ?", (inode,))
         self._db.execute(
             "UPDATE media SET live = 0, dated = 0, name = '', base = '', owner = NULL, links = 0,"
             " fields = '{}', seen = ? WHERE inode = ?",
             (self._db.clock(), inode),
+        )
+        # Names of people and of media are personal data: they go with the last media that has them.
+        self._db.execute(
+            "DELETE FROM person WHERE id = ?"
+            " AND NOT EXISTS (SELECT 1 FROM media WHERE live AND owner = person.id)",
+            (owner,),
+        )
+        self._db.execute(
+            "DELETE FROM clash WHERE base = ?"
+            " AND NOT EXISTS (SELECT 1 FROM media WHERE live AND media.base = clash.base)",
+            (base,),
         )
         self.edition += 1
         return Change(kind=ChangeKind.REMOVED, inode=Inode(inode), media=MediaId(id_), places=places)
