@@ -6,7 +6,6 @@ of `Listings` first. Attributes and extended attributes never cost a request.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import date
 from urllib.parse import unquote
@@ -48,7 +47,8 @@ from .nodes import (
     Root,
     View,
     Year,
-    day_folder,
+    date_below,
+    dates_of,
     loaded,
 )
 from .opened import OpenFile
@@ -112,7 +112,7 @@ class Tree:
             case Root():
                 found = self._in_root(name)
             case View("by-date") | Year() | Month():
-                found = await self._in_dates(node, name)
+                found = self._in_dates(node, name)
             case View("by-conversation"):
                 return await self._in_conversations(name)
             case View():
@@ -128,23 +128,9 @@ class Tree:
             return Folder(Recent())
         return View(name) if name in self._views else None
 
-    async def _in_dates(self, node: View | Year | Month, name: str) -> Node | None:
-        if not re.fullmatch("[0-9]{4}" if isinstance(node, View) else "[0-9]{2}", name):
-            return None
-        number = int(name)
-        dates = self._folders.dates()
-        try:
-            match node:
-                case Year(year):
-                    found: Year | Month = Month(year, number)
-                case Month(year, month):
-                    day = date(year, month, number)
-                    return day_folder(day) if day in dates else None
-                case _:
-                    found = Year(number)
-            return found if dates.overlap(found.dates) else None
-        except ValueError:
-            return None
+    def _in_dates(self, node: View | Year | Month, name: str) -> Node | None:
+        found = date_below(node, name)
+        return found if found is not None and self._folders.dates().overlap(dates_of(found)) else None
 
     async def _in_conversations(self, name: str) -> Attributes | Absent:
         id_ = ConversationId(unquote(name))
@@ -342,6 +328,11 @@ class Tree:
 
     async def rmdir(self, parent: Inode, name: str) -> None:
         """Raises NotFound, Busy, NotEmpty, and why what it holds could not be found out."""
+        above = self._node(parent)
+        if isinstance(above, View | Year | Month) and (day := date_below(above, name)) is not None:
+            # Also of a day that is in no range any more, because its media were the oldest.
+            await self._changing.rmdir(day)
+            return
         found = await self.lookup(parent, name)
         if isinstance(found, Absent):
             raise NotFound(f"{name}: there is no such directory")
