@@ -17,10 +17,12 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Final
 
-from .contents import Contents, FolderOf, NameOf
+from .contents import Contents
 from .coverage import Coverage
 from .database import Database, connect
 from .directories import Directories
+from .filenames import NameOf
+from .humans import FolderOf
 from .views import Views
 
 log = logging.getLogger(__name__)
