@@ -16,7 +16,16 @@ import trio
 
 from . import catalogue
 from .catalogue import Catalogue, Database
-from .config import AccountConfig, CacheConfig, Delete, PasswordAuth, TokenAuth, read_conversations
+from .config import (
+    AccountConfig,
+    ApizeeConfig,
+    CacheConfig,
+    Delete,
+    Listed,
+    Service,
+    VonageConfig,
+    read_conversations,
+)
 from .errors import ConfigError, MediafsError
 from .model import Change, ChangeKind, ConversationId, Traits
 from .paths import private_cache_dir
@@ -24,8 +33,7 @@ from .reading import Reading, ReadingOptions, reading
 from .remote import RemoteAccount, RemoteOptions, TransportOptions
 from .sync import Listings, SyncOptions, syncing
 from .tree import Names, Tree, TreeOptions, file_name, folder_name
-from .vendors import VENDORS
-from .vendors.apizee import ApizeeFilters, ApizeeOptions
+from .vendor_options import make_vendor
 from .vendors.protocol import Vendor
 from .writing import Deletions, Journal, Policy, deleting, editing
 
@@ -54,36 +62,18 @@ class App:
     tree: Tree
 
 
-def make_vendor(account: AccountConfig) -> Vendor:
-    """The vendor's module with this account's secrets, read now.
-
-    Raises ConfigError where a secret cannot be read or is of no use.
-    """
-    match account.auth:
-        case TokenAuth(token=token):
-            secrets = {"token": token.read()}
-        case PasswordAuth(username=username, password=password):
-            secrets = {"username": username, "password": password.read()}
-    try:
-        options = ApizeeOptions(
-            base_url=account.base_url,
-            user=account.user,
-            filters=ApizeeFilters(**asdict(account.filters)),
-            **secrets,
-        )
-    except ValueError as error:
-        raise ConfigError([f"accounts.{account.name}: {error}"]) from None
-    return VENDORS[account.vendor](options)
-
-
 @asynccontextmanager
 async def remote_account(
-    account: AccountConfig, database: Database | None = None
+    account: AccountConfig,
+    database: Database | None = None,
+    conversations: Callable[[], Sequence[str]] | None = None,
 ) -> AsyncIterator[RemoteAccount]:
-    """The account over the network. `database` holds what an earlier process learnt of the service."""
+    """The account over the network. `database` holds what an earlier process learnt of the service;
+    `conversations` are those that are known, where the configuration's are not all."""
+    known = conversations or Conversations(account.service.listed)
 
     async def reread() -> Vendor:
-        return await trio.to_thread.run_sync(make_vendor, account)
+        return await trio.to_thread.run_sync(make_vendor, account, known)
 
     cert = account.client_cert
     transport = TransportOptions(
@@ -92,7 +82,7 @@ async def remote_account(
         client_key=cert.key if cert else None,
     )
     options = RemoteOptions(requests_per_minute=account.requests_per_minute, transport=transport)
-    vendor = await trio.to_thread.run_sync(make_vendor, account)
+    vendor = await reread()
     limits = database.remembered(LIMITS) if database else None
     learnt = database.remembered(LEARNT) if database else None
     if isinstance(learnt, dict):
@@ -117,9 +107,9 @@ async def running(
     """
     folder = private_cache_dir(cache_dir / account.name)
     names = Names(account.names.value)
-    filters = ",".join(asdict(account.filters).values())
+    named = Conversations(account.service.listed)
     identity = "|".join(
-        (account.vendor, account.base_url, account.user or "", names.value, account.time_zone.key)
+        (account.vendor, account.base_url, _whose(account.service), names.value, account.time_zone.key)
     )
     with catalogue.opened(
         folder / "catalogue.sqlite3",
@@ -129,7 +119,9 @@ async def running(
         folder_of=folder_name,
     ) as opened:
         async with (
-            remote_account(account, opened.database) as source,
+            remote_account(
+                account, opened.database, lambda: (*named(), *opened.views.conversations())
+            ) as source,
             reading(source, _reading_options(cache, folder)) as bytes_,
         ):
             policy = _policy(delete or account.delete, source.traits)
@@ -139,7 +131,7 @@ async def running(
                 emit(changes)
 
             async with (
-                syncing(source, opened, _sync_options(account, filters), emit=changed) as listings,
+                syncing(source, opened, _sync_options(account, named), emit=changed) as listings,
                 deleting(
                     source,
                     opened,
@@ -214,11 +206,24 @@ def _keep(database: Database, kept: dict[str, object], source: RemoteAccount) ->
     return known
 
 
-def _sync_options(account: AccountConfig, filters: str) -> SyncOptions:
+def _whose(service: Service) -> str:
+    """What tells archives at one address apart, as far as the configuration says it openly."""
+    match service:
+        case ApizeeConfig(user=user):
+            return user or ""
+        case VonageConfig(application_id=application):
+            return application or ""
+    return ""
+
+
+def _sync_options(account: AccountConfig, named: Conversations) -> SyncOptions:
+    filters = ""
+    if isinstance(account.service, ApizeeConfig):
+        filters = ",".join(asdict(account.service.filters).values())
     return SyncOptions(
         zone=account.time_zone,
         since=account.since,
-        conversations=_Conversations(account),
+        conversations=named,
         fresh_for_s=account.fresh_for_s,
         list_deadline_s=account.list_deadline_s,
         filter_names=filters,
@@ -231,12 +236,12 @@ def _reading_options(cache: CacheConfig, folder: Path) -> ReadingOptions:
     return ReadingOptions(memory=cache.memory, spool_directory=spool)
 
 
-class _Conversations:
+class Conversations:
     """What the configuration names; its file is read again when it has changed."""
 
-    def __init__(self, account: AccountConfig) -> None:
-        self._named = account.conversations
-        self._file = account.conversations_file
+    def __init__(self, listed: Listed) -> None:
+        self._named = listed.ids
+        self._file = listed.file
         self._read: tuple[ConversationId, ...] = ()
         self._state: tuple[int, int] | None = None
 
