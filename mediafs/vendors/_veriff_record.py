@@ -69,17 +69,17 @@ def attempts_of(root: At) -> tuple[Attempt, ...]:
     """
     check_success(root)
     times: dict[str, datetime | None] = {}
-    for row in reversed(root["verifications"].items()):
+    for row in root["verifications"].items():
         id = _id(row["id"])
         created = row["createdTime"]
         moment = None if created.value in (None, "") else _bounded(created.moment())
         times[id] = times.get(id) or moment
-    known = list(times.values())
+    ids, known = list(times)[::-1], list(times.values())[::-1]
     return tuple(
         Attempt(id=id, created=moment, dated=Dated.ATTEMPT)
         if moment is not None
         else _undated(id, known[:index], known[index + 1 :])
-        for index, (id, moment) in enumerate(times.items())
+        for index, (id, moment) in enumerate(zip(ids, known, strict=True))
     )
 
 
