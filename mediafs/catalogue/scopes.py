@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..model import Conversation, Days, Everything, Recent, Scope, User
+from ..model import Conversation, Days, Everything, Recent, Scope, Trash, User
 
 RECENT_COUNT: Final = 100
 """How many media `recent/` shows."""
@@ -23,6 +23,8 @@ def scope_key(scope: Scope) -> str:
             return "recent"
         case Everything():
             return "everything"
+        case Trash():
+            return "trash"
 
 
 def where(scope: Scope) -> tuple[str, tuple[object, ...]]:
@@ -32,11 +34,13 @@ def where(scope: Scope) -> tuple[str, tuple[object, ...]]:
                 return "dated AND day >= ?", (first.toordinal(),)
             return "dated AND day BETWEEN ? AND ?", (first.toordinal(), last.toordinal())
         case Conversation(id_):
-            return "inode IN (SELECT inode FROM member WHERE conversation = ?)", (id_,)
+            return "NOT trashed AND inode IN (SELECT inode FROM member WHERE conversation = ?)", (id_,)
         case User(id_):
-            return "owner = ?", (id_,)
+            return "NOT trashed AND owner = ?", (id_,)
         case Recent():
             newest = "SELECT inode FROM media WHERE live AND dated ORDER BY created DESC, id DESC LIMIT ?"
             return f"inode IN ({newest})", (RECENT_COUNT,)
         case Everything():
             return "1", ()
+        case Trash():
+            return "trashed", ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from ..model import Inode, Media, Scope, UserId
+from ..model import ConversationId, Inode, Media, Scope, UserId
 from .database import Database
 from .records import load_media
 from .scopes import where
@@ -98,7 +98,8 @@ class Views:
             (UserId(id_), folder)
             for id_, folder in self._db.execute(
                 "SELECT id, folder FROM person"
-                " WHERE EXISTS (SELECT 1 FROM media WHERE live AND owner = person.id) ORDER BY folder"
+                " WHERE EXISTS (SELECT 1 FROM media WHERE live AND NOT trashed AND owner = person.id)"
+                " ORDER BY folder"
             )
         ]
 
@@ -112,7 +113,21 @@ class Views:
 
     def conversations(self) -> list[str]:
         """Ids of the conversations that are known to have media."""
-        return [id_ for (id_,) in self._db.execute("SELECT DISTINCT conversation FROM member")]
+        return [
+            id_
+            for (id_,) in self._db.execute(
+                "SELECT DISTINCT conversation FROM member JOIN media USING (inode) WHERE NOT trashed"
+            )
+        ]
+
+    def conversation_by_folder(self, folder: str) -> ConversationId | None:
+        row = self._db.execute("SELECT id FROM conversation WHERE folder = ?", (folder,)).fetchone()
+        return None if row is None else ConversationId(row[0])
+
+    def conversation_folder(self, id_: ConversationId) -> str | None:
+        """The directory name of a conversation that has a name of its own."""
+        row = self._db.execute("SELECT folder FROM conversation WHERE id = ?", (id_,)).fetchone()
+        return None if row is None else str(row[0])
 
     def conversations_of(self, inode: Inode) -> list[str]:
         return [

@@ -117,6 +117,11 @@ class Listings:
         if not is_younger(self.state(scope).listed, self._now(), older_s):
             await self.ensure(scope)
 
+    async def ensure_fresh(self, scope: Scope) -> None:
+        """Returns when `scope` was listed whole less than `fresh_for` ago. Raises why that failed."""
+        if not is_younger(self.state(scope).listed, self._now(), self._options.fresh_for_s):
+            await self._list(scope)
+
     async def exists(self, scope: Conversation | User) -> bool:
         """Whether the service has any media of it; one small request where that is not known."""
         if self._catalogue.views.is_populated(scope):

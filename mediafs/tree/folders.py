@@ -32,6 +32,8 @@ class Folders:
         self._views = views
         self._options = options
         self._now = wall_clock
+        self._known: Dates | None = None
+        """From the oldest to the newest media that was ever seen here."""
 
     def below(self, node: Node) -> Iterator[Entry]:
         match node:
@@ -59,16 +61,20 @@ class Folders:
     def dates(self) -> Dates:
         """The range of by-date: from `since` or the oldest media to today, or the newest known media.
 
-        Until the oldest media is known the range is wide open: looking a day up costs nothing.
+        Until the oldest media is known the range is wide open: looking a day up costs nothing. It does
+        not shrink while the mount stands: who deletes the oldest day's media takes its folder away last.
         """
         today = datetime.fromtimestamp(self._now(), self._options.zone).date()
         known = self._catalogue.views.day_range()
-        last = max(today, date.fromordinal(known[1])) if known else today
+        if known is not None:
+            days = Dates(date.fromordinal(known[0]), date.fromordinal(known[1]))
+            self._known = days.spanning(self._known) if self._known else days
+        last = max(today, self._known.last) if self._known else today
         if self._options.since is not None:
             return Dates(self._options.since, last)
         if self._catalogue.database.remembered("oldest") is None:
             return Dates(EARLIEST.date(), last)
-        return Dates(date.fromordinal(known[0]) if known else today, last)
+        return Dates(self._known.first if self._known else today, last)
 
     def _listed(self, dates: Dates) -> Iterator[date]:
         if (within := dates.overlap(self.dates())) is None:

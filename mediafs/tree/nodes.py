@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -111,3 +112,34 @@ def loaded(kind: str, key: str) -> Node:
 
 def day_folder(day: date) -> Folder:
     return Folder(Days(day, day))
+
+
+def date_below(node: View | Year | Month, name: str) -> Year | Month | Folder | None:
+    """The year, month or day that a name in by-date stands for, whether there is anything or not."""
+    wanted = "[0-9]{4}" if isinstance(node, View) else "[0-9]{2}"
+    if (isinstance(node, View) and node.name != BY_DATE) or not re.fullmatch(wanted, name):
+        return None
+    found: Year | Month | Folder
+    number = int(name)
+    try:
+        match node:
+            case Year(year):
+                found = Month(year, number)
+            case Month(year, month):
+                found = day_folder(date(year, month, number))
+            case _:
+                found = Year(number)
+        dates_of(found)
+    except ValueError:  # the calendar has no such day
+        return None
+    return found
+
+
+def dates_of(node: Year | Month | Folder) -> Dates:
+    """The days that a directory of by-date spans."""
+    match node:
+        case Folder(Days(first, _)):
+            return Dates(first, first)
+        case Year() | Month():
+            return node.dates
+    raise ValueError(f"not a directory of by-date: {node}")

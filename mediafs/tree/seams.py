@@ -6,7 +6,7 @@ from datetime import date
 from typing import Protocol
 
 from ..catalogue import ListingState
-from ..model import Conversation, Scope, User
+from ..model import Conversation, Edits, Inode, Requester, Scope, User
 
 
 class Listings(Protocol):
@@ -18,6 +18,10 @@ class Listings(Protocol):
 
     async def ensure_known(self, scope: Scope) -> None:
         """As `ensure`, but an older listing will do: for a name that it does not hold."""
+        ...
+
+    async def ensure_fresh(self, scope: Scope) -> None:
+        """Returns when `scope` was listed whole less than `fresh_for` ago. Raises why that failed."""
         ...
 
     async def exists(self, scope: Conversation | User) -> bool:
@@ -65,3 +69,21 @@ class Ids(Protocol):
     def is_conversation_id(self, text: str) -> bool: ...
 
     def is_user_id(self, text: str) -> bool: ...
+
+
+class Deletions(Protocol):
+    """Takes media away, at the service and here."""
+
+    async def erase(
+        self, inode: Inode, requester: Requester, *, typed: tuple[Inode, str] | None = None
+    ) -> None:
+        """Returns when the service has confirmed. `typed` is the name by which it was asked for."""
+        ...
+
+
+class Editing(Protocol):
+    """Changes what is said of media."""
+
+    async def edit(self, inode: Inode, edits: Edits) -> None:
+        """Returns when the service has confirmed. Raises ValueRefused, Unsupported and their kin."""
+        ...
