@@ -130,12 +130,16 @@ class Veriff(Defaults):
     # --- listing
 
     def page(self, question: Question, now: datetime) -> Flow[Page]:
-        """A session whole, or of everything one session a page, in the order in which they are known."""
+        """A session whole, or of everything one session a page, in the order in which they are known.
+
+        Of everything no bounds are heeded: whoever goes on by date would pass over what is older in the
+        next session, and is to see that there is no such order.
+        """
         if question.only != Only():
             raise Unsupported(f"{NAME}: the service has no such filter")
         match question.scope:
             case Conversation(id):
-                return _page(question, (yield from self._session(id)), None)
+                return _page(question, _within(question, (yield from self._session(id))), None)
             case Everything():
                 return (yield from self._next_session(question))
         raise Unsupported(f"{NAME}: the service has no such listing")
@@ -221,7 +225,9 @@ class Veriff(Defaults):
     def _media(self, call: Call, reply: Reply, session: ConversationId, attempt: Attempt) -> Iterable[Media]:
         """One record that cannot be read refuses all: a partial listing is worse."""
         for media, url in media_of(parse(NAME, call.operation, reply.body), session, attempt):
-            yield replace(media, locator=url if self._may_be_asked(media.id, url) else None)
+            usual = url == f"{self._root}/media/{media.id}"
+            locator = url if not usual and self._may_be_asked(media.id, url) else None
+            yield replace(media, locator=locator)
 
     def _get(self, operation: str, *path: str) -> Call:
         """The id in the path, its second segment, is what is signed; the header is that of the samples."""
@@ -287,14 +293,19 @@ def _succeeds(reply: Reply) -> bool:
 
 
 def _page(question: Question, media: Sequence[Media], cursor: Cursor | None) -> Page:
-    """What of `media` was asked for. There is no total: how many media a session has is told by it alone."""
-    kept = tuple(
+    """There is no total: how many media a session has is told by it alone."""
+    shown = tuple(reversed(media) if question.newest_first else media)
+    return Page(media=shown, total=None, next=cursor)
+
+
+def _within(question: Question, media: Sequence[Media]) -> Sequence[Media]:
+    """What of a session was asked for."""
+    return [
         one
         for one in media
         if (question.since is None or one.created + _SLACK >= question.since)
         and (question.until is None or one.created - _SLACK <= question.until)
-    )
-    return Page(media=kept[::-1] if question.newest_first else kept, total=None, next=cursor)
+    ]
 
 
 def _cursor(place: int, sessions: Sequence[ConversationId]) -> Cursor:

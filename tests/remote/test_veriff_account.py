@@ -8,7 +8,8 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -28,6 +29,7 @@ from mediafs.model import (
     AccountName,
     Conversation,
     ConversationId,
+    Days,
     Media,
     Question,
     Removal,
@@ -43,6 +45,7 @@ from mediafs.sandbox.veriff_options import VeriffOptions as TwinOptions
 from mediafs.sandbox.veriff_sessions import media_uuid, session_uuid
 from mediafs.vendors.protocol import Pace, Vendor
 from mediafs.vendors.veriff import PACE, Veriff, VeriffOptions
+from tests.sync import house as sync_house
 
 PERSON = Urgency.PERSON
 QUICK = RetryOptions(first_wait_s=0.01, longest_wait_s=0.02)
@@ -286,6 +289,25 @@ async def test_a_list_of_attempts_that_vanishes_makes_no_smaller_session() -> No
             await at.session()
 
 
+@pytest.mark.parametrize(
+    "sessions", [(ONE, TWO), (TWO, ONE), (GONE, TWO, ONE), (TWO, GONE, ONE, GONE[:-1] + "4")]
+)
+async def test_whoever_lists_by_date_ends_with_every_media(sessions: tuple[str, ...], tmp_path: Path) -> None:
+    async with house(sessions=sessions) as at, sync_house.house(at.source, tmp_path) as synced:  # type: ignore[arg-type]
+        for day in (date(2024, 5, 1), date(2024, 5, 12)):
+            await synced.listings.ensure(Days(day, day))
+        numbers = {at.truth(ONE, TWO)[id] for id in synced.ids(Days(date(2024, 5, 1), date(2024, 5, 31)))}
+        assert numbers == set(range(1, 19))
+        await synced.listings.ensure(Conversation(TWO))
+        assert synced.ids(Conversation(TWO)) == set(at.truth(TWO))
+        # One is deleted at the service: the others stay.
+        for media in at.twin.sessions.media("77"):
+            at.server.world.remove(media.id)
+        synced.clock[0] += 3600
+        await synced.listings.refresh(Days(day, day))
+        assert synced.ids(Days(date(2024, 5, 1), date(2024, 5, 31))) == set(at.truth(TWO))
+
+
 async def test_a_record_is_the_one_that_was_listed_and_not_found_once_it_is_gone() -> None:
     async with house() as at:
         media = (await at.session())[3]
@@ -321,13 +343,6 @@ async def test_records_links_to_another_host_are_not_followed() -> None:
         assert media.locator is None
         assert await at.read(media) == at.content(media)
         assert at.asked("storage") == []
-
-
-async def test_records_links_to_the_account_are_used() -> None:
-    async with house() as at:
-        media = (await at.session())[0]
-        assert media.locator == f"{at.server.url}/v1/media/{media.id}"
-        assert await at.read(media) == at.content(media)
 
 
 async def test_neither_key_nor_signature_reaches_the_storage_origin() -> None:

@@ -644,6 +644,13 @@ def test_bounds_are_included_and_others_left_out() -> None:
         of_session(service, since=bound.replace(tzinfo=UTC), until=bound.replace(tzinfo=UTC))
 
 
+def test_of_everything_no_session_is_cut_by_bounds() -> None:
+    service = one_attempt(images(image()))
+    late = datetime(2050, 1, 1, tzinfo=UTC)
+    _, page = run(veriff(SESSION).page(Question(since=late, until=late), NOW), service)
+    assert [one.id for one in page.media] == [FRONT]
+
+
 @pytest.mark.parametrize(
     "question",
     [
@@ -842,11 +849,14 @@ def test_a_link_that_is_not_the_accounts_is_rebuilt_from_the_id(url: str) -> Non
         f"https://stationapi.veriff.com/v2/media/{FRONT}",
         f"https://STATIONAPI.veriff.com/v1/media/{FRONT}",
         f"https://stationapi.veriff.com:443/v1/media/{FRONT}",
+        f"{ROOT}/media/{FRONT}",
     ],
 )
 def test_a_link_to_the_accounts_own_host_is_used(url: str) -> None:
     media = read(image(url=url))
     assert veriff().download(media).url == url
+    # The usual address needs no keeping.
+    assert media.locator == (None if url == f"{ROOT}/media/{FRONT}" else url)
     assert url not in repr(media) + media.record
 
 
