@@ -410,6 +410,18 @@ def test_the_time_of_an_attempt_does_not_change_when_another_one_follows() -> No
     assert later[:2] == earlier
 
 
+def test_a_row_that_comes_twice_is_one_attempt_with_the_time_that_one_of_them_tells() -> None:
+    rows = attempts(attempt("b"), attempt("a", "2024-01-01T10:00:00Z"), attempt("b", "2024-01-03T10:00:00Z"))
+    twice = attempts(
+        *(attempt(id, f"2024-01-0{day}T10:00:00Z") for id, day in (("b", 3), ("a", 1))), attempt("b")
+    )
+    service = {f"attempts/{id}/media": images(image(f"m-{id}")) for id in "ab"}
+    for listed in (rows, twice):
+        asked, media = of_session(service | {f"sessions/{SESSION}/attempts": listed})
+        assert asked[1:] == ["attempts/a/media", "attempts/b/media"]
+        assert [(one.id, one.created.day) for one in media] == [("m-a", 1), ("m-b", 3)]
+
+
 def test_a_null_date_is_moved_to_the_first_day() -> None:
     service = {
         f"sessions/{SESSION}/attempts": attempts(attempt(LATEST, "0001-01-01T00:00:00Z")),
