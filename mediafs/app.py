@@ -166,6 +166,7 @@ async def running(
                         since=account.since,
                         fresh_for_s=account.fresh_for_s,
                         deletable=policy is not Policy.DENY,
+                        trash=source.traits.trash,
                         titles=names is Names.TITLE,
                         editable=source.traits.editable,
                     ),

@@ -368,7 +368,8 @@ class MountedTree(pyfuse3.Operations):
         if flags not in (0, pyfuse3.RENAME_NOREPLACE):
             raise FUSEError(errno.EINVAL)
         old = Inode(parent_inode_old), os.fsdecode(name_old)
-        await self._tree.rename(old, (Inode(parent_inode_new), os.fsdecode(name_new)))
+        new = Inode(parent_inode_new), os.fsdecode(name_new)
+        await self._tree.rename(old, new, requester_of(ctx))
 
     # The end.
 

@@ -85,6 +85,6 @@ class Tree(Protocol):
 
     async def rmdir(self, parent: Inode, name: str) -> None: ...
 
-    async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str]) -> None:
+    async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str], requester: Requester) -> None:
         """From one directory and name to another."""
         ...

@@ -14,11 +14,23 @@ from cachetools import TTLCache
 
 from ..catalogue import Catalogue
 from ..errors import Busy, Forbidden, NoAttribute, NotEmpty, NotFound, ValueRefused
-from ..model import Change, ChangeKind, Conversation, Days, Inode, Requester, Scope, User
+from ..model import (
+    Change,
+    ChangeKind,
+    Conversation,
+    Days,
+    Inode,
+    MediaId,
+    Removal,
+    Requester,
+    Scope,
+    Trash,
+    User,
+)
 from . import xattrs
 from .days import Dates
 from .names import legal_id, title_in
-from .nodes import Folder, Month, Node, Year, day_folder, stored
+from .nodes import Folder, Month, Node, Root, Year, day_folder, stored
 from .options import TreeOptions
 from .seams import Deletions, Editing, Listings
 
@@ -59,8 +71,9 @@ class Changing:
         """Raises NotFound, Forbidden, and what deleting raises."""
         scope, inode = self._media_in(node, name)
         if isinstance(scope, User | Conversation):
-            self._emptied[scope] = self._folder_name(scope)
-        await self._deletions.erase(inode, requester, typed=(parent, name))
+            self._emptied[scope] = self._catalogue.views.human_folder(scope) or legal_id(scope.id)
+        removal = Removal.PERMANENT if isinstance(scope, Trash) else None
+        await self._deletions.erase(inode, requester, typed=(parent, name), removal=removal)
 
     def _media_in(self, node: Node, name: str) -> tuple[Scope, Inode]:
         if not isinstance(node, Folder):
@@ -69,11 +82,6 @@ class Changing:
         if found is None:
             raise NotFound(f"{name}: there is no such media")
         return node.scope, found.inode
-
-    def _folder_name(self, scope: User | Conversation) -> str:
-        if isinstance(scope, User):
-            return self._catalogue.views.person_folder(scope.id) or legal_id(scope.id)
-        return legal_id(scope.id)
 
     # --- directories -------------------------------------------------------------------------------
 
@@ -110,29 +118,44 @@ class Changing:
 
     # --- names -------------------------------------------------------------------------------------
 
-    async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str], node: Node) -> None:
-        """A new name within one directory, `node`, is a new title where names are made from titles.
+    async def rename(
+        self, old: tuple[Inode, str], new: tuple[Inode, str], nodes: tuple[Node, Node], requester: Requester
+    ) -> None:
+        """Out of the trash is recovered; into the trash is put there; a new name within one directory is a
+        new title where names are made from titles.
 
-        Raises NotFound, Forbidden for any other rename, ValueRefused, and what editing raises.
+        `nodes` are the two directories. Raises NotFound, Forbidden for any other rename, and what the
+        change raises.
         """
-        if old[0] != new[0] or not self._options.retitling:
+        scope, inode = self._media_in(nodes[0], old[1])
+        was, becomes = isinstance(scope, Trash), nodes[1] == Folder(Trash())
+        if was and not becomes and not isinstance(nodes[1], Root):
+            await self._deletions.recover(inode)
+        elif becomes and not was:
+            await self._deletions.erase(inode, requester, typed=old, removal=Removal.TRASH)
+        elif old[0] == new[0] and self._options.retitling:
+            await self._retitle(scope, inode, old[1], new[1])
+        else:
             raise Forbidden('media cannot be moved, and are renamed only with names = "title"')
-        scope, inode = self._media_in(node, old[1])
-        there = self._catalogue.views.find(scope, new[1])
+        # The kernel now knows the media by the place that was typed; it is there only by chance.
+        there = self._catalogue.views.find(nodes[1].scope, new[1]) if isinstance(nodes[1], Folder) else None
+        if there is None or there.inode != inode:
+            media = self._catalogue.views.media(inode)
+            id_ = media.id if media else MediaId("")
+            self._emit([Change(kind=ChangeKind.CHANGED, inode=inode, media=id_, places=(new,))])
+
+    async def _retitle(self, scope: Scope, inode: Inode, before: str, after: str) -> None:
+        there = self._catalogue.views.find(scope, after)
         if there is not None and there.inode != inode:
-            raise Forbidden(f"{new[1]}: another media has that name")
+            raise Forbidden(f"{after}: another media has that name")
         media = self._catalogue.views.media(inode)
         if media is None:
             raise NotFound(f"inode {inode} is gone")
-        title = title_in(new[1], media)
+        title = title_in(after, media)
         if not title.strip():
             raise ValueRefused("a title is needed before the extension")
-        if title != title_in(old[1], media):
+        if title != title_in(before, media):
             await self._editing.edit(inode, {"title": title})
-        # The kernel now knows the media by the name that was typed; it has that name only by chance.
-        now = self._catalogue.views.stat(inode)
-        if now is None or now.name != new[1]:
-            self._emit([Change(kind=ChangeKind.CHANGED, inode=inode, media=media.id, places=(new,))])
 
     # --- attributes --------------------------------------------------------------------------------
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 
 from ..catalogue import Catalogue
-from ..model import EARLIEST, Conversation, ConversationId, Recent, User
+from ..model import EARLIEST, Conversation, ConversationId, Recent, Trash, User
 from .days import Dates
 from .names import legal_id
-from .nodes import RECENT, Folder, Month, Node, Root, View, Year, day_folder
+from .nodes import RECENT, TRASH, Folder, Month, Node, Root, View, Year, day_folder
 from .options import TreeOptions
 from .seams import Listings
 from .shapes import Shapes
@@ -41,6 +41,8 @@ class Folders:
                 for view in self._views:
                     yield Entry(view, self._shapes.folder(View(view)))
                 yield Entry(RECENT, self._shapes.folder(Folder(Recent())))
+                if self._options.trash:
+                    yield Entry(TRASH, self._shapes.folder(Folder(Trash())))
             case View("by-date"):
                 for number in sorted({day.year for day in self._listed(self.dates())}):
                     yield Entry(f"{number:04}", self._shapes.folder(Year(number)))
@@ -52,8 +54,9 @@ class Folders:
                     yield Entry(f"{day.day:02}", self._shapes.folder(day_folder(day)))
             case View("by-conversation"):
                 for id_ in self._listings.conversation_ids():
-                    folder = Folder(Conversation(ConversationId(id_)))
-                    yield Entry(legal_id(id_), self._shapes.folder(folder))
+                    scope = Conversation(ConversationId(id_))
+                    name = self._catalogue.views.human_folder(scope) or legal_id(id_)
+                    yield Entry(name, self._shapes.folder(Folder(scope)))
             case View():
                 for user, name in self._catalogue.views.people():
                     yield Entry(name, self._shapes.folder(Folder(User(user))))

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from ..model import Conversation, ConversationId, Days, Recent, User, UserId
+from ..model import Conversation, ConversationId, Days, Recent, Trash, User, UserId
 from .days import Dates
 
 BY_DATE: Final = "by-date"
 BY_CONVERSATION: Final = "by-conversation"
 BY_USER: Final = "by-user"
 RECENT: Final = "recent"
+TRASH: Final = "trash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,14 @@ class Month:
 class Folder:
     """A directory that holds media: those of one scope."""
 
-    scope: Days | Conversation | User | Recent
+    scope: Days | Conversation | User | Recent | Trash
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """A bare id that was looked up: a symlink to the directory with the human name."""
 
-    user: UserId
+    scope: User | Conversation
 
 
 Node = Root | View | Year | Month | Folder | Link
@@ -83,16 +84,20 @@ def stored(node: Node) -> tuple[str, str]:
             return "conversation", id_
         case Folder(User(id_)):
             return "user", id_
+        case Folder(Trash()):
+            return "view", TRASH
         case Folder():
             return "view", RECENT
-        case Link(user):
-            return "user-link", user
+        case Link(User(id_)):
+            return "user-link", id_
+        case Link(scope):
+            return "conversation-link", scope.id
 
 
 def loaded(kind: str, key: str) -> Node:
     match kind:
         case "view":
-            return Folder(Recent()) if key == RECENT else View(key)
+            return {RECENT: Folder(Recent()), TRASH: Folder(Trash())}.get(key) or View(key)
         case "year":
             return Year(int(key))
         case "month":
@@ -106,7 +111,9 @@ def loaded(kind: str, key: str) -> Node:
         case "user":
             return Folder(User(UserId(key)))
         case "user-link":
-            return Link(UserId(key))
+            return Link(User(UserId(key)))
+        case "conversation-link":
+            return Link(Conversation(ConversationId(key)))
     return Root()
 
 

@@ -18,6 +18,8 @@ class TreeOptions:
     fresh_for_s: float = 60
     deletable: bool = False
     """Whether unlink could ever succeed."""
+    trash: bool = False
+    """The vendor has a trash, which is a view."""
     titles: bool = False
     """File names are made from titles, so that a new name within a directory is a new title."""
     editable: frozenset[str] = frozenset()

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Protocol
 
 from ..catalogue import ListingState
-from ..model import Conversation, Edits, Inode, Requester, Scope, User
+from ..model import Conversation, Edits, Inode, Removal, Requester, Scope, User
 
 
 class Listings(Protocol):
@@ -50,6 +50,10 @@ class Listings(Protocol):
         """Since when every user is known, in Unix seconds; None: some may not be."""
         ...
 
+    def conversations_since(self) -> float | None:
+        """Since when every conversation is known, in Unix seconds; None: some may not be."""
+        ...
+
     def refusal(self, kind: str) -> str | None:
         """Why the filter of a view ("conversation", "user") is refused; None: it is not."""
         ...
@@ -75,9 +79,19 @@ class Deletions(Protocol):
     """Takes media away, at the service and here."""
 
     async def erase(
-        self, inode: Inode, requester: Requester, *, typed: tuple[Inode, str] | None = None
+        self,
+        inode: Inode,
+        requester: Requester,
+        *,
+        typed: tuple[Inode, str] | None = None,
+        removal: Removal | None = None,
     ) -> None:
-        """Returns when the service has confirmed. `typed` is the name by which it was asked for."""
+        """Returns when the service has confirmed. `typed` is the name by which it was asked for; `removal`
+        None is what the account's policy says."""
+        ...
+
+    async def recover(self, inode: Inode) -> None:
+        """Takes it out of the trash. Returns when the service has confirmed."""
         ...
 
 

@@ -53,7 +53,7 @@ class Shapes:
 
     def link(self, node: Link) -> Attributes:
         inode, changed = self._catalogue.directories.get(*stored(node))
-        target = self._catalogue.views.person_folder(node.user) or ""
+        target = self._catalogue.views.human_folder(node.scope) or ""
         return Attributes(
             inode=inode,
             kind=Kind.SYMLINK,

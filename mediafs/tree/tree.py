@@ -25,6 +25,7 @@ from ..model import (
     Recent,
     Requester,
     Traits,
+    Trash,
     User,
     UserId,
     Version,
@@ -40,6 +41,7 @@ from .nodes import (
     BY_DATE,
     BY_USER,
     RECENT,
+    TRASH,
     Folder,
     Link,
     Month,
@@ -126,6 +128,8 @@ class Tree:
     def _in_root(self, name: str) -> Node | None:
         if name == RECENT:
             return Folder(Recent())
+        if name == TRASH and self._options.trash:
+            return Folder(Trash())
         return View(name) if name in self._views else None
 
     def _in_dates(self, node: View | Year | Month, name: str) -> Node | None:
@@ -133,33 +137,29 @@ class Tree:
         return found if found is not None and self._folders.dates().overlap(dates_of(found)) else None
 
     async def _in_conversations(self, name: str) -> Attributes | Absent:
-        id_ = ConversationId(unquote(name))
-        if legal_id(id_) != name:
-            return Absent(TIMEOUT_S)
-        scope = Conversation(id_)
-        if not self._listings.is_named(id_):
-            if not self._ids.is_conversation_id(id_):
-                return Absent(TIMEOUT_S)
-            if not self._changing.was_emptied(scope, name) and not await self._listings.exists(scope):
-                return Absent(self._options.fresh_for_s)
-        return self._shapes.folder(Folder(scope))
+        views = self._catalogue.views
+        id_ = views.conversation_by_folder(name) or ConversationId(unquote(id_in_folder_name(name) or name))
+        return await self._among_humans(Conversation(id_), name, self._listings.is_named(id_))
 
     async def _in_users(self, name: str) -> Attributes | Absent:
-        views = self._catalogue.views
-        bare = not (encoded := id_in_folder_name(name))
-        id_ = views.person_by_folder(name) or UserId(unquote(encoded or name))
-        if not self._ids.is_user_id(id_) or (bare and legal_id(id_) != name):
+        id_ = self._catalogue.views.person_by_folder(name) or UserId(unquote(id_in_folder_name(name) or name))
+        return await self._among_humans(User(id_), name, False)
+
+    async def _among_humans(self, scope: User | Conversation, name: str, named: bool) -> Attributes | Absent:
+        """`named`: the configuration names it, so that it is there without a question."""
+        is_id = self._ids.is_user_id if isinstance(scope, User) else self._ids.is_conversation_id
+        bare = name == legal_id(scope.id)
+        if not named and (not is_id(scope.id) or not (bare or id_in_folder_name(name))):
             return Absent(TIMEOUT_S)
-        user = User(id_)
-        if self._changing.was_emptied(user, name):
-            return self._shapes.folder(Folder(user))
-        if not await self._listings.exists(user):
+        if self._changing.was_emptied(scope, name):
+            return self._shapes.folder(Folder(scope))
+        if not named and not await self._listings.exists(scope):
             return Absent(self._options.fresh_for_s)
-        folder = views.person_folder(id_)
-        if folder == name:
-            return self._shapes.folder(Folder(user))
+        folder = self._catalogue.views.human_folder(scope)
+        if name == (folder or legal_id(scope.id)):
+            return self._shapes.folder(Folder(scope))
         # A second name for one directory inode would confuse `pwd`.
-        return self._shapes.link(Link(id_)) if bare and folder else Absent(self._options.fresh_for_s)
+        return self._shapes.link(Link(scope)) if bare else Absent(self._options.fresh_for_s)
 
     async def _in_folder(self, node: Folder, name: str) -> Attributes | Absent:
         views = self._catalogue.views
@@ -181,10 +181,8 @@ class Tree:
     def link_target(self, inode: Inode) -> str:
         """Raises NotFound."""
         match self._node(inode):
-            case Link(user):
-                folder = self._catalogue.views.person_folder(user)
-                if folder is not None:
-                    return folder
+            case Link(scope) if (folder := self._catalogue.views.human_folder(scope)) is not None:
+                return folder
         raise NotFound("this link leads nowhere any more")
 
     def space(self) -> Space:
@@ -245,7 +243,7 @@ class Tree:
             if found.kind is Kind.SYMLINK:
                 link = self._node(inode)
                 if isinstance(link, Link):
-                    inode = self._shapes.folder(Folder(User(link.user))).inode
+                    inode = self._shapes.folder(Folder(link.scope)).inode
         node = self._node(inode)
         match node:
             case Folder(scope):
@@ -338,10 +336,10 @@ class Tree:
             raise NotFound(f"{name}: there is no such directory")
         await self._changing.rmdir(self._node(found.inode))
 
-    async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str]) -> None:
-        """A new title, where names are made from titles. Raises Forbidden for any other rename."""
+    async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str], requester: Requester) -> None:
+        """From one directory and name to another. Raises what `Changing.rename` raises."""
         names = (old[0], _text(old[1])), (new[0], _text(new[1]))
-        await self._changing.rename(*names, self._node(old[0]))
+        await self._changing.rename(*names, (self._node(old[0]), self._node(new[0])), requester)
 
     def _file_values(self, inode: Inode, media: Media) -> dict[str, Callable[[], str | None]]:
         conversations = self._catalogue.views.conversations_of(inode)
@@ -353,8 +351,10 @@ class Tree:
                 state = self._listings.state(scope)
                 return xattrs.directory_values(state.listed is not None, state.listed, state.error)
             case View("by-conversation"):
-                # Records do not tell their conversation: the index is never known to be complete.
-                return xattrs.directory_values(False, None, self._listings.refusal("conversation"))
+                # Where records do not tell their conversation, the index is never known to be complete.
+                listed = self._listings.conversations_since()
+                error = self._listings.refusal("conversation")
+                return xattrs.directory_values(listed is not None, listed, error)
             case View("by-user"):
                 listed = self._listings.users_since()
                 error = self._listings.refusal("user") or self._listings.state(Everything()).error

@@ -58,6 +58,7 @@ class _Flight:
     """One deletion on its way to the service, and back."""
 
     media: Media
+    removal: Removal
     line: dict[str, object]
     outcome: MediafsError | None = None
     ended: trio.Event = field(default_factory=trio.Event)
@@ -94,9 +95,15 @@ class Deletions:
         """One writer at a time: a state must never replace a newer one."""
 
     async def erase(
-        self, inode: Inode, requester: Requester, *, typed: tuple[Inode, str] | None = None
+        self,
+        inode: Inode,
+        requester: Requester,
+        *,
+        typed: tuple[Inode, str] | None = None,
+        removal: Removal | None = None,
     ) -> None:
-        """Returns when the service has confirmed that the media is gone, and nothing here has it any more.
+        """Returns when the service has confirmed that the media is gone, and nothing here has it any more;
+        or that it is in the trash. `removal` None: whichever of the two the policy says.
 
         `typed` is the directory and name by which it was asked for: the kernel takes that name away
         itself, and holds its directory locked meanwhile. Raises Forbidden where policy or brake
@@ -115,7 +122,9 @@ class Deletions:
                 raise flight.outcome
             return
         name = typed[1] if typed else ""
-        flight = self._flights[inode] = _Flight(media, self._line(media, name, requester))
+        removal = removal or (Removal.TRASH if self.policy is Policy.TRASH else Removal.PERMANENT)
+        line = self._line(media, name, requester, removal)
+        flight = self._flights[inode] = _Flight(media, removal, line)
         try:
             await self._fly(inode, flight, typed)
         except MediafsError as error:
@@ -142,9 +151,8 @@ class Deletions:
         except BaseException:
             self._settle(flight, carried_out=False)
             raise
-        removal = Removal.TRASH if self.policy is Policy.TRASH else Removal.PERMANENT
         try:
-            erased = await self._source.erase(media, removal, urgency=Urgency.PERSON)
+            erased = await self._source.erase(media, flight.removal, urgency=Urgency.PERSON)
         except MediafsError as error:
             if error.undecided:
                 self._unanswered(flight, str(error))
@@ -156,8 +164,17 @@ class Deletions:
         except trio.Cancelled:
             self._unanswered(flight, "no answer within the deadline")
             raise
-        self._forget(media, typed)
+        self._forget(flight, typed)
         await self._note(flight, erased.answer, carried_out=erased.carried_out)
+
+    async def recover(self, inode: Inode) -> None:
+        """Returns when the service has confirmed that the media is out of the trash. Raises NotFound, and
+        why it is not."""
+        media = self._catalogue.views.media(inode)
+        if media is None:
+            raise NotFound(f"inode {inode} is gone")
+        await self._source.recover(media, urgency=Urgency.PERSON)
+        self._emit(self._catalogue.contents.trash(media.id, False))
 
     def _why_stopped(self) -> str:
         return (
@@ -165,10 +182,13 @@ class Deletions:
             f" {self._brake.limit}; if more are meant: mediafs allow-deletes MOUNTPOINT"
         )
 
-    def _forget(self, media: Media, typed: tuple[Inode, str] | None) -> None:
-        """The media is gone: so are its names, its text, its bytes."""
-        changes = self._catalogue.contents.remove(media.id)
-        self._catalogue.scrub()
+    def _forget(self, flight: _Flight, typed: tuple[Inode, str] | None) -> None:
+        """The media is gone: so are its names, its text, its bytes. Of one in the trash, its names."""
+        if flight.removal is Removal.TRASH:
+            changes = self._catalogue.contents.trash(flight.media.id, True)
+        else:
+            changes = self._catalogue.contents.remove(flight.media.id)
+            self._catalogue.scrub()
         self._emit(
             [
                 replace(change, places=tuple(place for place in change.places if place != typed))
@@ -185,13 +205,14 @@ class Deletions:
     async def _find_out(self, flight: _Flight) -> None:
         """Nothing is deleted here: it is only asked whether the service did it."""
         media, said = flight.media, str(flight.line["answer"])
-        for pause_s in LOOK_AFTER_S:
+        # Where it is found after it was put into the trash says nothing: the listings will tell.
+        for pause_s in LOOK_AFTER_S if flight.removal is Removal.PERMANENT else ():
             await trio.sleep(pause_s)
             clock = self._catalogue.database.tick()
             try:
                 record = await self._source.media(media, urgency=Urgency.BACKGROUND)
             except NotFound:
-                self._forget(media, None)
+                self._forget(flight, None)
                 await self._note(flight, f"{said}; found gone afterwards", carried_out=True)
                 return
             except Unsupported:
@@ -206,7 +227,7 @@ class Deletions:
 
     # --- what is kept of it ------------------------------------------------------------------------
 
-    def _line(self, media: Media, name: str, requester: Requester) -> dict[str, object]:
+    def _line(self, media: Media, name: str, requester: Requester, removal: Removal) -> dict[str, object]:
         return {
             "time": datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds"),
             "uid": requester.uid,
@@ -214,7 +235,7 @@ class Deletions:
             "program": requester.program,
             "media": media.id,
             "name": name,
-            "policy": self.policy.value,
+            "removal": removal.value,
             "answer": None,
         }
 

@@ -52,6 +52,9 @@ class Editing:
             raise
         # What the service shows now is newer than any page that was asked for before.
         clock = self._catalogue.database.tick()
+        kept = self._source.traits.kept_here & edits.keys()
+        if kept and edited.refused is None:
+            self._emit(self._catalogue.contents.keep(inode, {name: edits[name] for name in kept}))
         if edited.media is not None:
             self._emit(self._catalogue.contents.put([edited.media], clock, dated=False))
         if edited.refused is not None:

@@ -209,5 +209,5 @@ class FakeTree:
     async def rmdir(self, parent: Inode, name: str) -> None:
         raise Forbidden("nothing is deleted here")
 
-    async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str]) -> None:
+    async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str], requester: Requester) -> None:
         raise Forbidden("nothing is renamed here")
