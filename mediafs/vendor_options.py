@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from .config import AccountConfig, ApizeeConfig, PasswordAuth, TokenAuth
+from .config import AccountConfig, ApizeeConfig, PasswordAuth, TokenAuth, VeriffConfig
 from .errors import ConfigError
 from .vendors import VENDORS
 from .vendors.apizee import ApizeeFilters, ApizeeOptions
 from .vendors.protocol import Vendor
+from .vendors.veriff_options import VeriffOptions
 
 
 def make_vendor(account: AccountConfig, conversations: Callable[[], Sequence[str]] = tuple) -> Vendor:
@@ -41,5 +42,12 @@ def _options(account: AccountConfig, conversations: Callable[[], Sequence[str]])
                 user=user,
                 filters=ApizeeFilters(**asdict(filters)),
                 **secrets,
+            )
+        case VeriffConfig(api_key=key, shared_secrets=keys):
+            return VeriffOptions(
+                base_url=account.base_url,
+                api_key=key.read(),
+                shared_secrets=tuple(one.read() for one in keys),
+                sessions=conversations,
             )
     raise AssertionError(f"no vendor for {account.service!r}")

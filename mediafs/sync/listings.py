@@ -175,6 +175,8 @@ class Listings:
 
     def whole_since(self) -> float | None:
         """Since when every day of by-date is known, in Unix seconds; None: some day is not."""
+        if not self._source.traits.enumerable:
+            return None
         first, known = self._options.since, self._catalogue.views.day_range()
         if first is None and known is not None and self._catalogue.database.remembered("oldest"):
             first = date.fromordinal(known[0])

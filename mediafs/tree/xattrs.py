@@ -99,8 +99,10 @@ def listed_names(values: dict[str, Callable[[], str | None]]) -> tuple[str, ...]
     room, names = LISTED_BYTES, []
     for name in LISTED:
         value = values[name]()
+        if value is None:
+            continue
         # An empty value is a value; cp and rsync copy it faithfully.
-        size = len(value.encode()) + len(OWN) + len(name) if value is not None else LISTED_BYTES
+        size = len(value.encode()) + len(OWN) + len(name)
         if size <= room:
             names.append(OWN + name)
             room -= size

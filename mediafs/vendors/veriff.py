@@ -74,6 +74,7 @@ class Veriff(Defaults):
             page_limit=100,
             conversations=True,
             users=False,
+            enumerable=False,
             in_date_order=False,
             records_tell_conversation=True,
         )

@@ -269,3 +269,14 @@ async def test_a_size_that_no_record_tells_is_settled_by_opening(tmp_path: Path)
         await file.close()
         await here.tree.refresh("recent")
         assert here.tree.attributes(shown.inode).size == 777
+
+
+async def test_only_attributes_that_have_a_value_are_listed(tmp_path: Path) -> None:
+    bare = make_media(1, title=None, description=None, owner=None)
+    async with tree_of(MemorySource([bare]), tmp_path) as here:
+        await here.list("recent")
+        (name,) = await here.list("recent")
+        inode = (await here.find(f"recent/{name}")).inode
+        for listed in here.tree.xattr_names(inode):
+            assert here.tree.xattr(inode, listed)
+        assert "user.mediafs.title" not in here.tree.xattr_names(inode)
