@@ -74,7 +74,7 @@ class VonageOptions:
         """The private key, its lines apart: what goes through an environment variable often has `\\n`
         in place of them. Empty where key and secret are used."""
         key = (self.private_key or "").strip()
-        return key.replace("\\r", "").replace("\\n", "\n") if "\n" not in key else key
+        return key if "\n" in key else key.replace("\\r", "").replace("\\n", "\n").strip()
 
 
 def _unusable(pem: str) -> str | None:
