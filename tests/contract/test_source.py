@@ -30,8 +30,10 @@ from mediafs.model import (
 from mediafs.remote import RemoteAccount
 from mediafs.sandbox import Options, World, serve
 from mediafs.sandbox.media import read_all
+from mediafs.sandbox.vonage import Vonage as VonageTwin
 from mediafs.source import Source
 from mediafs.vendors.apizee import Apizee, ApizeeOptions
+from mediafs.vendors.vonage import Vonage, VonageOptions
 from tests.fakes import MemorySource, content_of, make_media
 
 COUNT = 250
@@ -93,8 +95,29 @@ async def apizee(*, filters_work: bool = True) -> AsyncIterator[Account]:
             )
 
 
+@asynccontextmanager
+async def vonage() -> AsyncIterator[Account]:
+    """No conversations, no users, no other filters: the laws about those do not apply."""
+    world = World.generate(0, seed=1)
+    for n in range(COUNT):
+        world.add(size=1000 + n, created=datetime(2024, 2, 1 + n % 28, 10, tzinfo=UTC), filename="test.wav")
+    async with serve(world, vendor="vonage") as server:
+        twin = server.service
+        assert isinstance(twin, VonageTwin)
+        held = {twin.id_of(media): media for media in world}
+        options = VonageOptions(
+            base_url=server.url,
+            application_id=twin.options.application_id,
+            private_key=twin.options.private_key,
+        )
+        async with RemoteAccount(AccountName("sandbox-contract"), Vonage(options)) as source:
+            yield Account(source, set(held), set(), set(), lambda id_: read_all(held[id_].body))
+
+
 MakeAccount = Callable[..., AbstractAsyncContextManager[Account]]
-every_source = pytest.mark.parametrize("make", [memory, apizee], ids=["memory", "apizee"])
+every_source = pytest.mark.parametrize("make", [memory, apizee, vonage], ids=["memory", "apizee", "vonage"])
+with_filters = pytest.mark.parametrize("make", [memory, apizee], ids=["memory", "apizee"])
+"""Those whose listings can be narrowed by conversation and user."""
 
 
 async def all_pages(source: Source, question: Question) -> list[Media]:
@@ -154,7 +177,7 @@ async def test_a_question_about_another_century_is_answered_with_nothing(make: M
         assert page == Page(media=(), total=0, next=None)
 
 
-@every_source
+@with_filters
 async def test_filters_filter(make: MakeAccount) -> None:
     async with make() as account:
         scope = Conversation(ConversationId("77"))
@@ -165,7 +188,7 @@ async def test_filters_filter(make: MakeAccount) -> None:
         await account.source.prove_filter(User(UserId("")), urgency=PERSON)
 
 
-@every_source
+@with_filters
 async def test_a_filter_that_is_ignored_is_found_out(make: MakeAccount) -> None:
     async with make(filters_work=False) as account:
         for scope in (Conversation(ConversationId("77")), User(UserId("1000"))):
