@@ -3,11 +3,12 @@
 import json
 from base64 import b64decode, urlsafe_b64decode
 from binascii import Error as NotBase64
+from functools import lru_cache
 from hmac import compare_digest
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -66,17 +67,26 @@ class Tokens:
 
 def _claims(token: str, options: VonageOptions) -> dict[str, object]:
     """What a token signed with RS256 by the application's key claims. Raises Refusal 401."""
-    key = load_pem_private_key(options.private_key.encode("ascii"), None)
-    assert isinstance(key, RSAPrivateKey)
     try:
         head, body, signature = token.split(".")
         if json.loads(_bytes(head)) != {"alg": "RS256", "typ": "JWT"}:
             raise Refusal(401, "Unauthorized")
-        key.public_key().verify(_bytes(signature), f"{head}.{body}".encode(), PKCS1v15(), SHA256())
+        _public_key(options.private_key).verify(
+            _bytes(signature), f"{head}.{body}".encode(), PKCS1v15(), SHA256()
+        )
         claims = json.loads(_bytes(body))
     except (ValueError, InvalidSignature) as error:
         raise Refusal(401, "Unauthorized") from error
     return claims if isinstance(claims, dict) else {}
+
+
+@lru_cache(maxsize=4)
+def _public_key(pem: str) -> RSAPublicKey:
+    """Reading a key takes longer than anything else that a request needs."""
+    key = load_pem_private_key(pem.encode("ascii"), None)
+    if not isinstance(key, RSAPrivateKey):
+        raise TypeError("the application's key is no RSA key")
+    return key.public_key()
 
 
 def _bytes(text: str) -> bytes:

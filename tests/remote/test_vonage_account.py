@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from mediafs.errors import (
     CredentialsRefused,
@@ -273,6 +274,24 @@ async def test_a_token_is_minted_here_and_renewed_before_it_ends() -> None:
         assert home.asked() == [MEDIA], "no request is spent on a login"
 
 
+async def test_a_token_is_renewed_at_four_fifths_of_its_life_and_no_401_is_seen(
+    mock_clock: MockClock,
+) -> None:
+    now = [1_700_000_000.0]
+    async with house(wall=lambda: now[0]) as home:
+        await home.page()
+        for passed_s in (700, 850):
+            mock_clock.jump(1_700_000_000 + passed_s - now[0])
+            now[0] = 1_700_000_000.0 + passed_s
+            await home.page()
+        now[0] += 100  # the first token has ended, the second has not
+        await home.page()
+        assert [one.status for one in home.server.requests] == [200] * 4
+        now[0] += 900  # a clock that was set: the token has ended unforeseen
+        await home.page()
+        assert [one.status for one in home.server.requests][4:] == [401, 200]
+
+
 async def test_a_401_is_answered_with_a_new_token_once() -> None:
     async with house() as home:
         await home.page()
@@ -514,8 +533,8 @@ async def test_a_service_that_fails_says_nothing_about_the_archive(
 
 
 async def test_no_more_than_four_requests_are_under_way() -> None:
-    async with house(made=Vonage, latency_s=0.05) as home, trio.open_nursery() as nursery:
-        for _ in range(5):
-            nursery.start_soon(home.page)
-        await trio.sleep(0.04)
-        assert home.server.peak_in_flight <= 4
+    async with house(made=Vonage, latency_s=0.2) as home:
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(home.page)
+        assert home.server.peak_in_flight == 4
