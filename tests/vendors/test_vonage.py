@@ -615,6 +615,16 @@ def test_pages_of_a_total_end_where_it_is_reached() -> None:
     assert (page.next, page.total) == (None, 8)
 
 
+@pytest.mark.parametrize("index", [4, 5])
+def test_a_link_that_leads_back_is_not_followed(index: int) -> None:
+    back = links(next_=f"/v3/media?page_index={index}")
+    short = listed(vonage(), reply(page_of(2) | back), cursor=Cursor("5/3/x"))
+    full = listed(vonage(), reply(page_of(3) | back), cursor=Cursor("5/3/x"))
+    assert isinstance(short, Page)
+    assert isinstance(full, Page)
+    assert (short.next, full.next) == (None, "6/3/m0")
+
+
 @pytest.mark.parametrize("nonsense", ["", "1", "1/2", "-1/3/x", "1/3/../x", "x/3/y"])
 def test_a_cursor_of_another_vendor_is_a_bug(nonsense: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
@@ -808,6 +818,20 @@ def test_a_title_stands_although_no_record_shows_it() -> None:
     assert outcome.media is not None
     assert outcome.media.title is None
     assert "update" not in vendor.learnt, "nothing has shown that it was understood"
+
+
+@pytest.mark.parametrize("name", ["title", "description"])
+def test_a_title_that_the_record_has_a_place_for_and_never_fills_stands(name: str) -> None:
+    _, outcome = edited({name: "words"}, DONE, info(**{name: None}))
+    assert isinstance(outcome, Edited)
+    assert outcome.refused is None
+
+
+@pytest.mark.parametrize("name", ["metadata_primary", "metadata_secondary", "mime_type"])
+def test_a_documented_field_that_stays_empty_does_not_stand(name: str) -> None:
+    _, outcome = edited({name: "a/b"}, *(DONE, info(**{name: None})) * 3, **{name: None})
+    assert isinstance(outcome, Edited)
+    assert outcome.refused is not None
 
 
 def test_a_title_that_the_record_shows_is_read_back() -> None:
