@@ -282,6 +282,16 @@ class Erased:
     """False: it was gone already."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requester:
+    """The process that asks for a change."""
+
+    uid: int
+    pid: int
+    program: str
+    """As the kernel calls it; empty where it has ended already."""
+
+
 # --- what listings find ----------------------------------------------------------------------------
 
 

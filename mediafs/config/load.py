@@ -24,6 +24,7 @@ from .options import (
     CacheConfig,
     ClientCert,
     Config,
+    Delete,
     Filters,
     PasswordAuth,
     TokenAuth,
@@ -40,6 +41,8 @@ class VendorKeys:
     base_url: str | None
     """Where the service is, unless the account says otherwise; None: the account must say."""
     keys: tuple[str, ...]
+    deletes: tuple[Delete, ...]
+    """What `delete` may be: what the service can do."""
 
 
 VENDORS: Final[Mapping[str, VendorKeys]] = MappingProxyType(
@@ -55,6 +58,7 @@ VENDORS: Final[Mapping[str, VendorKeys]] = MappingProxyType(
                 "conversations_file",
                 "filters",
             ),
+            deletes=(Delete.PERMANENT, Delete.DENY),
         ),
     }
 )
@@ -175,7 +179,7 @@ class _AccountReader:
             conversations_file=table.take("conversations_file", self._path, default.conversations_file),
             filters=_filters(table, default.filters),
             since=table.take("since", partial(_since, today=today), default.since),
-            delete=table.take("delete", values.delete, default.delete),
+            delete=table.take("delete", partial(_delete, keys=keys), default.delete),
             delete_limit=table.take("delete_limit", values.count, default.delete_limit),
             names=table.take("names", values.names, default.names),
             time_zone=time_zone,
@@ -268,7 +272,15 @@ def _vendor(table: Table) -> tuple[str | None, VendorKeys]:
         return vendor, VENDORS[vendor]
     # Not known whose keys these are, so any vendor's are let pass, and no address is missed.
     every = {key: None for one in VENDORS.values() for key in one.keys}
-    return None, VendorKeys(base_url="https://unknown.invalid", keys=tuple(every))
+    return None, VendorKeys(base_url="https://unknown.invalid", keys=tuple(every), deletes=tuple(Delete))
+
+
+def _delete(value: object, *, keys: VendorKeys) -> Delete:
+    delete = values.delete(value)
+    if delete not in keys.deletes:
+        can = ", ".join(f'"{one.value}"' for one in keys.deletes)
+        raise Wrong(f"the service cannot do that; it can do {can}")
+    return delete
 
 
 def _filters(table: Table, default: Filters) -> Filters:

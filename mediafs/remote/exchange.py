@@ -36,6 +36,13 @@ class Answer:
     """It came from another origin than the one that was called."""
 
 
+@dataclass(slots=True)
+class Reached:
+    """Whether a request may have been carried out without an answer that says so."""
+
+    service: bool = False
+
+
 class Exchanges:
     """Sends the calls of one account. `reread` makes the vendor anew, with secrets read again."""
 
@@ -92,6 +99,16 @@ class Exchanges:
             flow.close()
 
     async def _settle(self, call: Call, urgency: Urgency, *, stream: bool, signed: bool) -> Answer:
+        reached = Reached()
+        try:
+            return await self._settled(call, urgency, reached, stream=stream, signed=signed)
+        except MediafsError as error:
+            error.undecided = reached.service
+            raise
+
+    async def _settled(
+        self, call: Call, urgency: Urgency, reached: Reached, *, stream: bool, signed: bool
+    ) -> Answer:
         tries: Counter[bool] = Counter()
         renewed: Held | None = None
         resolved_again = False
@@ -107,6 +124,8 @@ class Exchanges:
                 answer = await self._walk(call, signed_call, urgency, stream)
             except Failed as exc:
                 error, failure = exc.error, exc.failure
+                # What it has answered it has decided; a break leaves that open, for all tries that follow.
+                reached.service |= failure is not Failure.UNSENT
             if answer is not None:
                 status = self._status(call, answer)
                 if status == 401 and held is not None and not answer.strayed:
