@@ -67,6 +67,7 @@ HOMES = {
     "pyfuse3": "mount",
     "sqlite3": "catalogue",
     "h11": "sandbox",
+    "jwt": "vendors",
 }
 
 

@@ -9,11 +9,13 @@ from typing import Final
 from .apizee import Apizee
 from .protocol import Vendor
 from .veriff import Veriff
+from .vonage import Vonage
 
 VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType(
     {
         "apizee": Apizee,
         "veriff": Veriff,
+        "vonage": Vonage,
     }
 )
 """Name -> class; each is made from the options of its own module."""
