@@ -124,7 +124,7 @@ async def running(
             ) as source,
             reading(source, _reading_options(cache, folder)) as bytes_,
         ):
-            policy = _policy(delete or account.delete, source.traits)
+            policy = policy_of(delete or account.delete, source.traits)
 
             def changed(changes: Sequence[Change]) -> None:
                 bytes_.forget({change.media for change in changes if change.kind is ChangeKind.REMOVED})
@@ -172,7 +172,7 @@ async def running(
                     nursery.cancel_scope.cancel()
 
 
-def _policy(wanted: Delete | None, traits: Traits) -> Policy:
+def policy_of(wanted: Delete | None, traits: Traits) -> Policy:
     """What `rm` does; nobody loses a recording by a default. Raises ConfigError for what the service cannot
     do."""
     possible = {Delete.TRASH: traits.trash, Delete.PERMANENT: traits.deletable}
