@@ -200,6 +200,7 @@ def mounted_scene() -> Iterator[Scene | None]:
     sizes = {f"{name} {size} {way}": SIZES[size] for name, size, way in CASES}
     sizes |= {f"claims {claim}": LARGE for claim in CLAIMS} | dict.fromkeys(STALLED, LARGE)
     sizes |= {f"resized {by}": BIG for by in RESIZED} | {"goes": BIG, "claims 0": SMALL, "reopened": BIG}
+    sizes |= {"ranges end": BIG}
     with mounted_if_fuse(sizes, {f"claims {claim}": claim for claim in (0, *CLAIMS)}) as scene:
         yield scene
 
@@ -425,6 +426,23 @@ def test_a_storage_that_talks_nonsense_is_an_error(elsewhere: Scene, kind: str) 
     elsewhere.healthy()
     elsewhere.box.clear_faults()
     assert elsewhere.paths[kind].read_bytes() == elsewhere.truth(kind)
+
+
+def test_a_service_that_honours_ranges_no_more_gives_right_bytes_also_to_who_has_the_file_open(
+    scene: Scene,
+) -> None:
+    truth, dice = scene.truth("ranges end"), random.Random(5)
+    with scene.paths["ranges end"].open("rb", buffering=0) as file:
+        assert os.pread(file.fileno(), 4096, 0) == truth[:4096]
+        # Its answer to If-Range has the ETag that was sent: nothing has changed.
+        scene.box.fault("ignore-range", path=scene.target("ranges end"), times=None)
+        scene.box.reset()
+        for _ in range(10):
+            offset = dice.randrange(5 * MIB, BIG - 5000)
+            assert os.pread(file.fileno(), 5000, offset) == truth[offset : offset + 5000]
+        assert len(requests(scene.box, "download")) == 1
+    scene.box.clear_faults()
+    scene.healthy()
 
 
 # --- a service without ranges --------------------------------------------------------------------------

@@ -141,6 +141,40 @@ async def test_ranges_that_are_ignored_on_the_way_lead_to_a_spool(tmp_path: Path
     assert len(source.asked) == 2
 
 
+async def test_a_whole_body_with_the_etag_of_if_range_is_an_ignored_range(tmp_path: Path) -> None:
+    source = ScriptedSource(BIG, [None, Fault(ignore_range=True)])
+    async with reading(source, options(tmp_path)) as service:
+        reader = opened(service)
+        await reader.read(0, READ)
+        assert await reader.read(2 * MIB + 5, READ) == BIG[2 * MIB + 5 :][:READ]
+        assert await reader.read(0, len(BIG)) == BIG
+        await reader.close()
+    assert [each.if_range for each in source.asked] == [None, '"one"']
+
+
+async def test_a_cut_body_is_started_again_where_its_resumption_ignores_the_range(tmp_path: Path) -> None:
+    source = ScriptedSource(BIG, [Fault(cut_after=1 * MIB), Fault(ignore_range=True)])
+    async with reading(source, options(tmp_path)) as service:
+        reader = opened(service)
+        assert await reader.read(0, len(BIG)) == BIG
+        await reader.close()
+    assert [each.if_range for each in source.asked] == [None, '"one"']
+
+
+@pytest.mark.parametrize("etag", [None, '"two"', 'W/"one"'])
+async def test_a_whole_body_with_another_etag_than_that_of_if_range_is_changed_content(
+    tmp_path: Path, etag: str | None
+) -> None:
+    source = ScriptedSource(BIG)
+    async with reading(source, options(tmp_path)) as service:
+        reader = opened(service)
+        await reader.read(0, READ)
+        source.etag = etag
+        with pytest.raises(Changed):
+            await reader.read(2 * MIB, READ)
+        await reader.close()
+
+
 async def test_no_room_is_an_error_and_never_a_partial_file() -> None:
     stores: list[MemoryStore] = []
 
