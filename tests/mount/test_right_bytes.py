@@ -10,7 +10,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -156,7 +156,11 @@ class Scene:
 
 @contextmanager
 def mounted_files(
-    sizes: dict[str, int], claims: dict[str, int] | None = None, **options: Any
+    sizes: dict[str, int],
+    claims: dict[str, int] | None = None,
+    *,
+    lines: Sequence[str] = (),
+    **options: Any,
 ) -> Iterator[Scene]:
     """A mount of an account with one file for each title, and a healthy one; options are the sandbox's.
 
@@ -170,7 +174,7 @@ def mounted_files(
             claim = claims.get(title, size)
             box.add(size=size, seed=number, title=title, created=created, filesize=claim)
             truths[title] = NoiseBody(size=size, seed=number)
-        with mounted(box.url, user=None) as mount:
+        with mounted(box.url, user=None, lines=lines) as mount:
             folder = mount.root / "by-date/2025/06/01"
             paths = {os.getxattr(path, "user.mediafs.title").decode(): path for path in folder.iterdir()}
             yield Scene(box, mount, paths, truths)
@@ -251,7 +255,8 @@ def elsewhere(mounted_elsewhere: Scene | None) -> Scene:
 def mounted_without_ranges() -> Iterator[Scene | None]:
     sizes = {f"{name} {way}": LARGE for name in WITHOUT_RANGES for way in ("cat", "random")}
     sizes |= {f"resized {by}": BIG for by in RESIZED} | {"random": BIG}
-    with mounted_if_fuse(sizes, ranges=False) as scene:
+    # What is LARGE fits into half of it, and is held there; what is BIG goes to disk.
+    with mounted_if_fuse(sizes, lines=["[cache]", 'memory = "16MiB"'], ranges=False) as scene:
         yield scene
 
 

@@ -10,7 +10,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -191,7 +191,9 @@ class Living:
 
 
 @contextmanager
-def living_archive(media: int, spare: int, **options: Any) -> Iterator[Living | None]:
+def living_archive(
+    media: int, spare: int, lines: Sequence[str] = (), **options: Any
+) -> Iterator[Living | None]:
     try:
         check_fuse()
     except FuseUnavailable:
@@ -200,7 +202,7 @@ def living_archive(media: int, spare: int, **options: Any) -> Iterator[Living | 
     # Nothing of its own in 2025, where the tests are.
     with sandbox_process(media=media, last="2024-12-31", **options) as box:
         made = [box.add(size=SPARE, created=f"2025-07-01T10:00:{n:02}+00:00") for n in range(spare)]
-        with mounted(box.url) as mount:
+        with mounted(box.url, lines=lines) as mount:
             paths = {xattr(path, "id"): path for path in (mount.root / "by-date/2025/07/01").iterdir()}
             yield Living(box, mount, [paths[str(m["id"])] for m in made])
 
@@ -213,7 +215,8 @@ def living_mount() -> Iterator[Living | None]:
 
 @pytest.fixture(scope="module")
 def mount_without_ranges() -> Iterator[Living | None]:
-    with living_archive(5, 2, ranges=False) as found:
+    # Half of this has room for 4 MiB, and not for what is spare.
+    with living_archive(5, 2, lines=["[cache]", 'memory = "8MiB"'], ranges=False) as found:
         yield found
 
 
@@ -700,23 +703,31 @@ def test_a_wrong_body_never_reaches_a_reader(living: Living, kind: str) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == truth
 
 
-def test_a_service_without_ranges_is_spooled(without_ranges: Living) -> None:
-    """From a service that ignores ranges the whole body is fetched once while the file is open, into a file
-    without a name in the cache folder; random reads are answered from it, and its room is given back when
+def test_a_service_without_ranges_is_fetched_whole(without_ranges: Living) -> None:
+    """From a service that ignores ranges, also from some moment on only, the whole body is fetched once
+    while the file is open: into memory while half of `[cache] memory` has room for it, else into a file
+    without a name in the cache folder. Random reads are answered from it, and its room is given back when
     the file is closed.
     """
+    # That it may ignore them from some moment on is tested in test_right_bytes.py.
     box, mount = without_ranges.box, without_ranges.mount
-    media, path = without_ranges.add("2025-06-01", size=BIG)
-    truth = bytes_of(box, media)
-    box.reset()
-    with path.open("rb") as file:
-        for offset in (12 * MIB, 3, 19 * MIB, 7 * MIB + 1):
-            file.seek(offset)
-            assert file.read(5000) == truth[offset : offset + 5000]
-        assert mount.status()["reading"]["spools"] == 1
-        assert list((mount.cache / mount.account / "spool").iterdir()) == []
-    assert len(requests(box)) == 1
-    wait_until(lambda: mount.status()["reading"]["spools"] == 0)
+    spool, pid = mount.cache / mount.account / "spool", mount.pids[-1]
+    for day, size in (("2025-06-01", BIG), ("2025-06-02", 3 * MIB)):
+        media, path = without_ranges.add(day, size=size)
+        truth = bytes_of(box, media)
+        box.reset()
+        with path.open("rb") as file:
+            for offset in (size // 2, 3, size - 5000, size // 3 + 1):
+                file.seek(offset)
+                assert file.read(5000) == truth[offset : offset + 5000]
+            reading = mount.status()["reading"]
+            assert (reading["spools"], reading["memory"]) == (1, 0 if size == BIG else size)
+            assert list(spool.iterdir()) == []
+            opened = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()]
+            assert sum(each.startswith(str(spool)) for each in opened) == (1 if size == BIG else 0)
+        assert len(requests(box)) == 1
+        wait_until(lambda: mount.status()["reading"]["spools"] == 0)
+        assert mount.status()["reading"]["memory"] == 0
 
 
 def test_redirects_get_no_credentials_and_expired_links_are_renewed() -> None:
@@ -1147,9 +1158,11 @@ def _changed(scene: Scene) -> list[str]:
 
 def _no_room(scene: Scene) -> list[str]:
     path, pid = scene.without_ranges.spare.pop(), scene.without_ranges.mount.pids[-1]
+    media, small = scene.without_ranges.add("2025-06-03", size=2 * MIB)
     # No file of the daemon may be larger: to it that is a full disk.
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (4 * MIB, resource.RLIM_INFINITY))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (MIB, resource.RLIM_INFINITY))
     found = errno_of(path.read_bytes)
+    assert small.read_bytes() == bytes_of(scene.without_ranges.box, media), "it fits into memory"
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
     assert len(path.read_bytes()) == SPARE
     return [found]
@@ -1163,7 +1176,7 @@ HAPPENINGS: dict[str, Callable[[Scene], list[str]]] = {
     "the service cannot be reached, or fails (5xx) three times": _failing,
     "its answer is not what it should be, or not ready yet (204)": _nonsense,
     "the content changed, or went, under an open file": _changed,
-    "there is no room for a body that has to be fetched whole": _no_room,
+    "there is no room, in memory or on disk, for a body that has to be fetched whole": _no_room,
 }
 
 
