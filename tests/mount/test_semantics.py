@@ -29,7 +29,7 @@ from mediafs.mount import Deadlines, FuseUnavailable, check_fuse
 from mediafs.reading import ReadingOptions
 from mediafs.sandbox.testing import Box, sandbox_process
 
-from .mounting import REPOSITORY, Mount, mounted, requests, wait_until
+from .mounting import REPOSITORY, Mount, mounted, prepared, requests, wait_until
 
 DOCUMENT = REPOSITORY / "docs" / "SEMANTICS.md"
 MIB = 1 << 20
@@ -880,8 +880,8 @@ def test_a_slow_listing_goes_on_behind() -> None:
 
 
 def test_refused_credentials_fail_an_old_directory() -> None:
-    """refused credentials, and answers that cannot be right, fail it as soon as its listing is ten times
-    `fresh_for` old.
+    """refused credentials, answers that cannot be right, and a full disk fail it as soon as its listing is
+    ten times `fresh_for` old.
     """
     with sandbox_process(media=20) as box, mounted(box.url, lines=['fresh_for = "100ms"']) as mount:
         recent, user = mount.root / "recent", mount.root / "by-user/1000"
@@ -1168,6 +1168,49 @@ def _no_room(scene: Scene) -> list[str]:
     return [found]
 
 
+@contextmanager
+def small_disk(mount: Mount) -> Iterator[None]:
+    """The cache folder on a disk of 1 MiB; the disk is full."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    mount.cache.mkdir(mode=0o700)
+    disk = str(mount.cache)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M,mode=700", "small", disk], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Takes all the room that is left."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        while errno_of(partial(file.write, bytes(4096))) == "success":
+            pass
+    return filler
+
+
+def _no_room_for_listings(scene: Scene) -> list[str]:
+    lines = ['fresh_for = "100ms"']
+    with sandbox_process(media=300) as box, prepared(box.url, lines=lines) as mount, small_disk(mount):
+        assert mount.mount().returncode == 0, mount.log
+        recent, by_user = mount.root / "recent", mount.root / "by-user"
+        assert len(os.listdir(recent)) == 100
+        filler = fill(mount.cache)
+        time.sleep(1.1)
+        found = [errno_of(lambda: os.listdir(recent)), errno_of(lambda: os.listdir(by_user))]
+        assert "no room on disk" in str(xattr(recent, "error"))
+        problem = mount.status()["problems"][0]
+        assert "no room on disk" in problem["message"]
+        assert "make room" in problem["advice"]
+        filler.unlink()
+        assert len(os.listdir(recent)) == 100
+        assert xattr(recent, "error") is None
+        assert os.listdir(by_user)
+        return found
+
+
 HAPPENINGS: dict[str, Callable[[Scene], list[str]]] = {
     "there is no such media, conversation or user": _missing,
     "the service refuses the media (403), or the account's credentials (401)": _refused,
@@ -1177,6 +1220,9 @@ HAPPENINGS: dict[str, Callable[[Scene], list[str]]] = {
     "its answer is not what it should be, or not ready yet (204)": _nonsense,
     "the content changed, or went, under an open file": _changed,
     "there is no room, in memory or on disk, for a body that has to be fetched whole": _no_room,
+    "there is no room on disk to keep a listing, or a directory that is looked at for the first time": (
+        _no_room_for_listings
+    ),
 }
 
 
@@ -1184,7 +1230,8 @@ HAPPENINGS: dict[str, Callable[[Scene], list[str]]] = {
 def test_what_happened_and_its_errno(living: Living, without_ranges: Living, row: str) -> None:
     """| what happened | you get |
 
-    A failure concerns the operation that met it: other files go on, and the next try starts anew.
+    A failure concerns the operation that met it: other files go on, and the next try starts anew. A full
+    disk is told like any other failure, in `user.mediafs.error` of the directory and by `mediafs status`.
     """
     assert set(HAPPENINGS) == set(FAILURES), "every row of the table happens"
     assert set(HAPPENINGS[row](Scene(living, without_ranges))) == {stated(FAILURES[row])}
