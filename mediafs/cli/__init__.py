@@ -10,7 +10,7 @@ from .. import __version__
 from ..errors import MediafsError
 from .asking import refresh, status
 from .checking import check
-from .common import add_places, complain
+from .common import add_places, complain, number, path
 from .demo import demo
 from .exits import Exit, exit_for
 from .mounting import mount, umount
@@ -75,22 +75,22 @@ def _parser() -> argparse.ArgumentParser:
     _mount_arguments(one)
 
     one = _add(commands, "umount", umount, "unmount, and wait until it is gone")
-    one.add_argument("mountpoint", metavar="MOUNTPOINT")
+    one.add_argument("mountpoint", type=path, metavar="MOUNTPOINT")
     one.add_argument("--lazy", action="store_true", help="also while files are open: it goes with the last")
 
     one = _add(commands, "status", status, "what is mounted, what was asked of the service, what is wrong")
-    one.add_argument("mountpoint", metavar="MOUNTPOINT", nargs="?", help="default: all mounts")
+    one.add_argument("mountpoint", type=path, metavar="MOUNTPOINT", nargs="?", help="default: all mounts")
     one.add_argument("--json", action="store_true")
 
     one = _add(commands, "check", check, "FUSE, configuration, credentials, clock, service, filters")
     one.add_argument("account", metavar="ACCOUNT", nargs="?", help="default: all accounts")
 
     one = _add(commands, "refresh", refresh, "list again what lies at a path of a mount")
-    one.add_argument("path", metavar="PATH")
+    one.add_argument("path", type=path, metavar="PATH")
 
     one = _add(commands, "demo", demo, "start the sandbox, mount it, say what to try")
-    one.add_argument("mountpoint", metavar="MOUNTPOINT", nargs="?", help="default: ~/mediafs-demo")
-    one.add_argument("--media", type=int, default=300, metavar="N", help="sample media (default 300)")
+    one.add_argument("mountpoint", type=path, metavar="MOUNTPOINT", nargs="?", help="default: ~/mediafs-demo")
+    one.add_argument("--media", type=number, default=300, metavar="N", help="sample media (default 300)")
 
     commands.add_parser("sandbox", help="the APIs on loopback, without a mount", add_help=False)
     return parser
@@ -107,7 +107,7 @@ def _add(
 
 def _mount_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("account", metavar="ACCOUNT", help="a name from the configuration")
-    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
+    parser.add_argument("mountpoint", type=path, metavar="MOUNTPOINT")
     parser.add_argument("--foreground", action="store_true", help="stay, and log to standard error")
     parser.add_argument("--read-only", action="store_true")
     parser.add_argument("--delete", choices=["permanent", "trash", "deny"], help="what rm does")
@@ -120,6 +120,6 @@ def _mount_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OPTS",
         help="mount options: ro, allow_other, uid=, gid=, umask=, config=, cache_dir=, delete=, noatime...",
     )
-    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--ready-fd", type=number, help=argparse.SUPPRESS)
     if parser.prog == "mount.mediafs":
         add_places(parser)
