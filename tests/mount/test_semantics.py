@@ -27,6 +27,7 @@ from mediafs.config.secrets import Secret
 from mediafs.model import AccountName
 from mediafs.mount import Deadlines, FuseUnavailable, check_fuse
 from mediafs.reading import ReadingOptions
+from mediafs.remote.window import LAPSE_S, LONGEST_LAPSE_S
 from mediafs.sandbox.testing import Box, sandbox_process
 
 from .mounting import REPOSITORY, Mount, mounted, prepared, requests, wait_until
@@ -1248,6 +1249,20 @@ def test_deadlines() -> None:
     assert (Deadlines().quick_s, ReadingOptions().total_s, ReadingOptions().progress_s) == (15, 65, 15)
     assert Deadlines().read_s > ReadingOptions().total_s
     assert Deadlines().list_s > DEFAULTS.list_deadline_s
+
+
+def test_a_limit_that_showed_once_is_not_kept_to_for_ever() -> None:
+    """A 429 that does not say where the limit stands (nor do the answers after it) makes mediafs keep to the
+    ten requests a minute that the service documents. That ends when ten minutes have shown no limit; a 429
+    after that brings it back for twice as long, and so on up to a day.
+    """
+    # How it goes is in tests/remote/test_limits.py, where time is not real.
+    assert (LAPSE_S, LONGEST_LAPSE_S) == (600, 86400)
+    with sandbox_process(media=30) as box, mounted(box.url) as mount:
+        assert mount.status()["requests"]["left"] is None
+        box.fault("status", path="/api/v3/medias", status=429, wait_s=1)
+        assert errno_of(lambda: os.listdir(mount.root / "recent")) == "success"
+        assert 0 < mount.status()["requests"]["left"] <= 10
 
 
 def test_delete_permanent_deletes_nothing_yet() -> None:
