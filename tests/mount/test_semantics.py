@@ -1231,8 +1231,9 @@ HAPPENINGS: dict[str, Callable[[Scene], list[str]]] = {
 def test_what_happened_and_its_errno(living: Living, without_ranges: Living, row: str) -> None:
     """| what happened | you get |
 
-    A failure concerns the operation that met it: other files go on, and the next try starts anew. A full
-    disk is told like any other failure, in `user.mediafs.error` of the directory and by `mediafs status`.
+    A failure concerns the operation that met it: other files go on, and the next try starts anew. A full disk
+    under a listing is told like any other failure of it, by `user.mediafs.error` on the directory and by
+    `mediafs status`.
     """
     assert set(HAPPENINGS) == set(FAILURES), "every row of the table happens"
     assert set(HAPPENINGS[row](Scene(living, without_ranges))) == {stated(FAILURES[row])}
@@ -1249,6 +1250,26 @@ def test_deadlines() -> None:
     assert (Deadlines().quick_s, ReadingOptions().total_s, ReadingOptions().progress_s) == (15, 65, 15)
     assert Deadlines().read_s > ReadingOptions().total_s
     assert Deadlines().list_s > DEFAULTS.list_deadline_s
+
+
+def test_one_large_read_is_several() -> None:
+    """One `read(2)` of 1 MiB reaches the mount as several reads, each with a deadline of its own: the kernel
+    asks for at most 128 KiB at a time here.
+    """
+    with sandbox_process(media=3) as box:
+        media = box.add(size=3 * MIB, created="2025-06-01T10:00:00+00:00")
+        with mounted(box.url, "-o", "debug") as mount, path_of(mount, media).open("rb", buffering=0) as file:
+            before = len(mount.log)
+            assert len(file.read(MIB)) == MIB
+            said = mount.log[before:]
+    # libfuse tells each request, and the size of each answer with its head of 16 bytes.
+    asked = re.findall(r"unique: (\d+), opcode: READ ", said)
+    assert len(asked) >= 8
+    sizes = [
+        int(n) - 16 for one in asked for n in re.findall(rf"unique: {one}, success, outsize: (\d+)", said)
+    ]
+    assert len(sizes) == len(asked)
+    assert max(sizes) <= 128 * 1024
 
 
 def test_a_limit_that_showed_once_is_not_kept_to_for_ever() -> None:
