@@ -6,6 +6,8 @@ What went wrong concerns the one file: after each fault a healthy file is read, 
 from __future__ import annotations
 
 import errno
+import io
+import mmap
 import os
 import random
 import subprocess
@@ -204,7 +206,7 @@ def mounted_scene() -> Iterator[Scene | None]:
     sizes = {f"{name} {size} {way}": SIZES[size] for name, size, way in CASES}
     sizes |= {f"claims {claim}": LARGE for claim in CLAIMS} | dict.fromkeys(STALLED, LARGE)
     sizes |= {f"resized {by}": BIG for by in RESIZED} | {"goes": BIG, "claims 0": SMALL, "reopened": BIG}
-    sizes |= {"ranges end": BIG}
+    sizes |= {"ranges end": BIG, "replaced BIG": BIG, "replaced SMALL": SMALL, "mapped": BIG}
     with mounted_if_fuse(sizes, {f"claims {claim}": claim for claim in (0, *CLAIMS)}) as scene:
         yield scene
 
@@ -380,6 +382,64 @@ def test_content_that_changes_between_two_openings_is_not_mixed_with_the_kernels
         os.pread(file.fileno(), 4096, 15 * MIB)
     for _ in range(2):
         assert path.read_bytes() == new
+
+
+@pytest.mark.parametrize(("name", "size"), [("replaced BIG", BIG), ("replaced SMALL", SMALL)])
+def test_who_opens_a_replaced_content_shows_nothing_of_it_to_who_has_the_old_one_open(
+    scene: Scene, name: str, size: int
+) -> None:
+    path, old = scene.paths[name], scene.truth(name)
+
+    def shown(file: io.FileIO) -> set[str]:
+        """What reads come to that show the old content or fail."""
+        seen = set()
+        for offset in (0, 4096, size // 2, size - 5000):
+            try:
+                found = os.pread(file.fileno(), 5000, offset)
+            except OSError as error:
+                seen.add(errno_name(error))
+            else:
+                assert found == old[offset : offset + 5000], offset
+                seen.add(RIGHT)
+        return seen
+
+    with path.open("rb", buffering=0) as first:
+        assert os.pread(first.fileno(), 4096, 0) == old[:4096]
+        # Of the same size and time: only the ETag tells.
+        scene.box.update(scene.id_of(name), size=size, seed=4712)
+        with path.open("rb", buffering=0) as second:
+            if size == SMALL:  # all of the old one is held, and nobody notices
+                assert shown(second) == shown(first) == {RIGHT}
+            else:
+                assert "ESTALE" in shown(second)
+                for _ in range(2):
+                    assert "ESTALE" in shown(first)
+                    assert path.read_bytes() == read_all(NoiseBody(size=size, seed=4712))
+                assert "ESTALE" in shown(first)
+    scene.healthy()
+
+
+def test_beside_an_older_content_that_is_open_the_newer_one_can_be_mapped_privately(scene: Scene) -> None:
+    path, old = scene.paths["mapped"], scene.truth("mapped")
+    with path.open("rb", buffering=0) as first:
+        assert os.pread(first.fileno(), 4096, 0) == old[:4096]
+        scene.box.update(scene.id_of("mapped"), size=BIG, seed=4713)
+        new = read_all(NoiseBody(size=BIG, seed=4713))
+        with pytest.raises(OSError, match="Stale file handle"):
+            os.pread(first.fileno(), 4096, 15 * MIB)
+        with path.open("rb", buffering=0) as newer:
+            # Its reads go past the kernel's pages, which are the older one's too.
+            with pytest.raises(OSError, match="No such device"):
+                mmap.mmap(newer.fileno(), 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+            with mmap.mmap(newer.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) as mapped:
+                for offset in (0, 4095, 9 * MIB, BIG - 5000):
+                    assert mapped[offset : offset + 5000] == new[offset : offset + 5000]
+    with (
+        path.open("rb", buffering=0) as alone,
+        mmap.mmap(alone.fileno(), 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ) as mapped,
+    ):
+        assert mapped[:] == new
+    scene.healthy()
 
 
 def test_a_media_that_goes_while_it_is_read_is_estale(scene: Scene) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
 import os
 import re
 import resource
@@ -767,6 +768,26 @@ def test_two_versions_are_never_mixed(living: Living) -> None:
         living.box.update(media["id"], size=BIG, seed=77)
         assert errno_of(partial(os.pread, file.fileno(), 4096, 15 * MIB)) == "ESTALE"
     assert path.read_bytes() == bytes_of(living.box, media)
+
+
+def test_beside_an_older_content_the_newer_one_is_mapped_privately(living: Living) -> None:
+    """While the older content is open somewhere, the newer one can be mapped with `MAP_PRIVATE` only:
+    `MAP_SHARED` is ENODEV.
+    """
+    media, path = living.add("2025-06-04", size=BIG)
+
+    def mapped(how: int) -> bytes:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, flags=how, prot=mmap.PROT_READ) as pages:
+            return pages[9 * MIB : 9 * MIB + 5000]
+
+    with path.open("rb", buffering=0) as older:
+        assert len(older.read(4096)) == 4096
+        living.box.update(media["id"], size=BIG, seed=76)
+        assert errno_of(partial(os.pread, older.fileno(), 4096, 15 * MIB)) == "ESTALE"
+        assert errno_of(partial(mapped, mmap.MAP_SHARED)) == "ENODEV"
+        truth = bytes_of(living.box, media)[9 * MIB : 9 * MIB + 5000]
+        assert mapped(mmap.MAP_PRIVATE) == truth
+    assert mapped(mmap.MAP_SHARED) == truth
 
 
 def test_content_is_taken_to_be_the_same_until_it_is_seen_not_to_be(living: Living) -> None:
