@@ -386,6 +386,27 @@ def test_conversations_are_an_index_and_their_filter_is_proven_once() -> None:
         assert len(requests(box)) == 1, "remembered over restarts"
 
 
+def test_a_conversations_file_holds_until_it_says_something_else() -> None:
+    """What a `conversations_file` said last goes on to hold where the file is away or cannot be read;
+    `mediafs check` says why.
+    """
+    lines = ['conversations_file = "list"']
+    with sandbox_process(media=5) as box, prepared(box.url, lines=lines) as mount:
+        file = mount.config.parent / "list"
+        file.write_text("5001\n")
+        assert mount.mount().returncode == 0, mount.log
+        index = mount.root / "by-conversation"
+        assert os.listdir(index) == ["5001"]
+        file.unlink()
+        assert os.listdir(index) == ["5001"]
+        file.mkdir()
+        assert os.listdir(index) == ["5001"]
+        assert f"{file}: cannot be read: it is not a file" in mount.mediafs("check").stdout
+        file.rmdir()
+        file.write_text("5002\n")
+        assert os.listdir(index) == ["5002"]
+
+
 def test_by_user_says_when_it_is_complete(archive: Shared) -> None:
     """Once all days have been listed, `by-user/` is complete and says so. A user's directory is called
     `Human name (id)`, or by the id alone where the service gives no name.
