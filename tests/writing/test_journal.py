@@ -62,9 +62,11 @@ def test_a_state_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
-    for step in (lambda j: j.keep({}), lambda j: j.write(LINE)):
-        with pytest.raises(LocalFailure):
-            step(Journal(tmp_path / "gone"))
+    journal = Journal(tmp_path / "gone")
+    with pytest.raises(LocalFailure):
+        journal.keep({})
+    with pytest.raises(LocalFailure):
+        journal.write(LINE)
 
 
 @pytest.mark.parametrize("left", [0, 1, 30])
