@@ -63,7 +63,7 @@ def _answer(server: Server, request: Request) -> object:
             server.options = server.options.patched(_object(request))
             return server.options.as_json()
         case "POST", "expire":
-            server.apizee.access.expire_all()
+            server.service.expire()
             return {}
         case "POST", "owners":
             given = _object(request)

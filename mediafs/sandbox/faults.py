@@ -7,16 +7,12 @@ server's.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Final, Literal, get_args
 
 from mediafs.sandbox.media import Body, NoiseBody, ResizedBody
-from mediafs.sandbox.wire import Delivery, Request, Response, Slice
-
-WaitForm = Literal["retry-seconds", "retry-date", "retry-iso", "reset-seconds", "reset-epoch"]
+from mediafs.sandbox.wire import Delivery, Headers, Request, Response, Slice, WaitForm, wait_headers
 
 
 class Kind(StrEnum):
@@ -205,7 +201,7 @@ def _delivery(fault: Fault, before: Delivery) -> Delivery:
 
 def _made_up(fault: Fault, request: Request, storage: str) -> Response:
     """The answer of the kinds that never reach the service."""
-    headers = tuple(fault.headers.items()) + _wait_headers(fault, request.at_s)
+    headers = tuple(fault.headers.items()) + _told_wait(fault, request.at_s)
     as_json = (("Content-Type", "application/json"), *headers)
     match fault.kind:
         case Kind.STATUS:
@@ -268,21 +264,8 @@ def _shifted(pair: tuple[str, str]) -> tuple[str, str]:
     return name, f"bytes {int(first) + 1}-{int(last) + 1}/{size}"
 
 
-def _wait_headers(fault: Fault, now_s: float) -> tuple[tuple[str, str], ...]:
-    if fault.wait_s is None:
-        return ()
-    then = datetime.fromtimestamp(now_s + fault.wait_s, UTC)
-    match fault.wait_form:
-        case "retry-seconds":
-            return (("Retry-After", f"{fault.wait_s:g}"),)
-        case "retry-date":
-            return (("Retry-After", format_datetime(then, usegmt=True)),)
-        case "retry-iso":
-            return (("Retry-After", then.strftime("%Y-%m-%dT%H:%M:%SZ")),)
-        case "reset-seconds":
-            return (("X-RateLimit-Reset", f"{fault.wait_s:g}"),)
-        case _:
-            return (("X-RateLimit-Reset", f"{then.timestamp():.0f}"),)
+def _told_wait(fault: Fault, now_s: float) -> Headers:
+    return () if fault.wait_s is None else wait_headers(fault.wait_form, fault.wait_s, now_s)
 
 
 def other_body(old: Body, size: int | None, seed: int) -> Body:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
-from mediafs.sandbox.apizee import Apizee
 from mediafs.sandbox.faults import Script, other_body, spoil
-from mediafs.sandbox.options import Options
+from mediafs.sandbox.options import CommonOptions
+from mediafs.sandbox.service import Service
 from mediafs.sandbox.wire import Request, Response
 from mediafs.sandbox.world import World
 
@@ -46,13 +46,12 @@ class Server:
 
     def __init__(
         self,
-        world: World,
-        options: Options,
+        service: Service,
         *,
         control_key: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.apizee = Apizee(world, options, signing_key=secrets.token_bytes(16))
+        self.service = service
         self.faults = Script()
         self.requests: deque[Exchange] = deque(maxlen=LOGGED_REQUESTS)
         self.control_key = control_key or secrets.token_hex(16)
@@ -68,25 +67,23 @@ class Server:
     @property
     def url(self) -> str:
         """The API origin, such as ``http://127.0.0.1:40123``."""
-        return self.apizee.origin
+        return self.service.origin
 
     @property
     def storage_url(self) -> str:
-        return self.apizee.storage
+        return self.service.storage
 
     @property
     def world(self) -> World:
-        return self.apizee.world
+        return self.service.world
 
     @property
-    def options(self) -> Options:
-        return self.apizee.options
+    def options(self) -> CommonOptions:
+        return self.service.options
 
     @options.setter
-    def options(self, options: Options) -> None:
-        before, self.apizee.options = self.apizee.options, options
-        if (before.rate_limit, before.rate_window_s) != (options.rate_limit, options.rate_window_s):
-            self.apizee.access.reset_rate()
+    def options(self, options: CommonOptions) -> None:
+        self.service.configure(options)
 
     def reset_counts(self) -> None:
         """Empties the log and starts the counts of connections and of parallel requests again."""
@@ -111,7 +108,7 @@ class Server:
 
     def respond(self, request: Request, origin: Origin) -> Response:
         """The service's answer, spoiled by the first fault that fits."""
-        handle = self.apizee.handle if origin == "api" else self.apizee.handle_storage
+        handle = self.service.handle if origin == "api" else self.service.handle_storage
         fault = self.faults.take(request)
         if fault is None:
             return handle(request, None)
@@ -120,11 +117,7 @@ class Server:
         )
 
     def _change(self, request: Request, size: int | None) -> None:
-        parts = request.segments
-        media_id = next(
-            (parts[at + 1] for at, part in enumerate(parts[:-1]) if part in ("medias", "stored")), ""
-        )
-        media = self.world.get(int(media_id)) if media_id.isascii() and media_id.isdigit() else None
+        media = self.service.media_of(request)
         if media is not None:
             self._changes += 1
             self.world.replace_body(media.id, other_body(media.body, size, seed=-self._changes))

@@ -148,7 +148,7 @@ def test_a_fault_waits_for_its_method_and_path_and_turn(box: Box, media: dict[st
 
 
 def test_a_429_can_name_its_wait_in_every_form(box: Box) -> None:
-    for form in ("retry-seconds", "retry-date", "retry-iso", "reset-seconds", "reset-epoch"):
+    for form in ("retry-seconds", "retry-date", "retry-iso", "reset-seconds", "reset-unix"):
         box.fault("status", status=429, wait_s=30, wait_form=form, headers={"X-Form": form})
     answers = [box.call("GET", "/api/v3/medias") for _ in range(5)]
     waits = [answer.headers.get("retry-after") or answer.headers["x-ratelimit-reset"] for answer in answers]
