@@ -46,6 +46,9 @@ def _answer(server: Server, request: Request) -> object:
                 "in_flight": server.in_flight,
                 "peak_in_flight": server.peak_in_flight,
             }
+        case "POST", "leaks":
+            secrets = [str(value) for value in _list(request)]
+            return {"requests": [exchange.as_json() for exchange in server.leaks(*secrets)]}
         case "POST", "reset":
             server.reset_counts()
             return {}

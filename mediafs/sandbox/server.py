@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from http.client import responses
@@ -18,6 +19,7 @@ import h11
 import trio
 
 from mediafs.sandbox.control import PREFIX, control
+from mediafs.sandbox.faults import Kind
 from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.services import DEFAULT, made
 from mediafs.sandbox.state import Exchange, Origin, Server
@@ -113,7 +115,11 @@ async def _exchange(
     server.peak_in_flight = max(server.peak_in_flight, server.in_flight)
     try:
         try:
-            response = server.respond(request, origin)
+            fault = server.faults.take(request)
+            if fault is not None and fault.kind is Kind.DELAY:
+                await trio.sleep(fault.seconds)
+                request = replace(request, at_s=server.clock())
+            response = server.respond(request, origin, fault)
         except Exception:
             # A bug of the sandbox must not end it, and must be seen.
             traceback.print_exc(file=sys.stderr)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
-from mediafs.sandbox.faults import Script, other_body, spoil
+from mediafs.sandbox.faults import Fault, Script, other_body, spoil
 from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.service import Service
+from mediafs.sandbox.storage import carries, storage_error
 from mediafs.sandbox.wire import Request, Response
 from mediafs.sandbox.world import World
 
@@ -91,6 +92,18 @@ class Server:
         self.connections = 0
         self.peak_in_flight = self.in_flight
 
+    def leaks(self, *secrets: str) -> list[Exchange]:
+        """The requests that brought a credential to the storage origin: a header made for one, or any of the
+        service's own or of *secrets* anywhere.
+        """
+        known = [*self.service.credentials().values(), *secrets]
+        return [
+            exchange
+            for exchange in self.requests
+            if exchange.origin == "storage"
+            and carries(exchange.headers, f"{exchange.path}?{exchange.query}", known)
+        ]
+
     def noted(self, request: Request, origin: Origin) -> Exchange:
         """The log's entry for *request*, to be completed by whoever answers it."""
         exchange = Exchange(
@@ -106,14 +119,18 @@ class Server:
         self.requests.append(exchange)
         return exchange
 
-    def respond(self, request: Request, origin: Origin) -> Response:
-        """The service's answer, spoiled by the first fault that fits."""
+    def respond(self, request: Request, origin: Origin, fault: Fault | None) -> Response:
+        """The service's answer, spoiled by *fault*."""
         handle = self.service.handle if origin == "api" else self.service.handle_storage
-        fault = self.faults.take(request)
         if fault is None:
             return handle(request, None)
         return spoil(
-            fault, request, handle, storage=self.storage_url, change=lambda size: self._change(request, size)
+            fault,
+            request,
+            handle,
+            error=self.service.error if origin == "api" else storage_error,
+            storage=self.storage_url,
+            change=lambda size: self._change(request, size),
         )
 
     def _change(self, request: Request, size: int | None) -> None:

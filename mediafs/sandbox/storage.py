@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Final
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
 from mediafs.sandbox.media import Body
 from mediafs.sandbox.options import CommonOptions
@@ -18,6 +18,7 @@ from mediafs.sandbox.wire import Refusal, Request, Response
 from mediafs.sandbox.world import World
 
 _CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization", "cookie")
+_SHORTEST_SECRET: Final = 8
 
 
 class Storage:
@@ -71,11 +72,13 @@ def storage_error(refusal: Refusal) -> Response:
     return Response(status=refusal.status, headers=headers, payload=text.encode())
 
 
-def carries(headers: Mapping[str, str], query: str, secrets: Iterable[str]) -> bool:
+def carries(headers: Mapping[str, str], target: str, secrets: Iterable[str]) -> bool:
     """Whether a request brought a header made for credentials, or any of *secrets* in any header or in its
-    query.
+    *target*, the path and query.
+
+    A secret of less than eight characters is not looked for: it would be found by chance.
     """
     if any(name in headers for name in _CREDENTIAL_HEADERS):
         return True
-    text = "\n".join([*headers.values(), query, unquote_plus(query)])
-    return any(secret in text for secret in secrets if secret)
+    text = "\n".join([*headers.values(), target, unquote(target), unquote_plus(target)])
+    return any(secret in text for secret in secrets if len(secret) >= _SHORTEST_SECRET)

@@ -68,6 +68,13 @@ class Box:
         """The whole log: ``requests``, ``connections``, ``in_flight`` and ``peak_in_flight``."""
         return self._call("GET", "requests")
 
+    def leaks(self, *secrets: str) -> list[dict[str, Any]]:
+        """The requests that brought a credential to the storage origin: a header made for one, or any of
+        ``credentials`` or of *secrets* anywhere.
+        """
+        found: list[dict[str, Any]] = self._call("POST", "leaks", secrets)["requests"]
+        return found
+
     def reset(self) -> None:
         """Empties the log; faults and options stay."""
         self._call("POST", "reset")

@@ -43,7 +43,7 @@ class Twin(Generic[OptionsT]):
         return self.storage + self._stored.target(media, request.at_s + self.options.redirect_ttl_s)
 
     def media_of(self, request: Request) -> Media | None:
-        """The media that a signed link is for; a twin finds those of its API and leaves the others to this."""
+        """The media that a signed link is for; a twin finds its API's own and leaves the others to this."""
         return self._stored.media_of(request)
 
     def handle_storage(self, request: Request, reshape: Reshape | None = None) -> Response:
