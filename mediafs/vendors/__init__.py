@@ -8,6 +8,12 @@ from typing import Final
 
 from .apizee import Apizee
 from .protocol import Vendor
+from .zoom import Zoom
 
-VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType({"apizee": Apizee})
+VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType(
+    {
+        "apizee": Apizee,
+        "zoom": Zoom,
+    }
+)
 """Name -> class; each is made from the options of its own module."""
