@@ -9,12 +9,14 @@ from mediafs.sandbox.apizee import Apizee
 from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.service import Service
 from mediafs.sandbox.world import World
+from mediafs.sandbox.zoom import Zoom
 
 DEFAULT: Final = "apizee"
 
 SERVICES: Final[Mapping[str, type[Service]]] = MappingProxyType(
     {
         "apizee": Apizee,
+        "zoom": Zoom,
     }
 )
 """Name -> twin; each knows the class of its options."""
