@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import LocalFailure, MediafsError, NoRoom
+from .migrations import SCHEMA_VERSION, migrate
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 1
 FIRST_DIRECTORY: Final = 1 << 40
 """Inodes from here on are directories and symlinks; below it media."""
 
@@ -83,6 +83,10 @@ class Database:
         """The clock as it stands."""
         return int(self.remembered("clock") or 0)
 
+    def scrub(self) -> None:
+        """Writes the journal into the file and empties it: it still holds what was overwritten."""
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
     def close(self) -> None:
         """Closes the file and notes that it was closed in order."""
         try:
@@ -130,7 +134,7 @@ def _unusable(connection: sqlite3.Connection, identity: str) -> str | None:
         )
         connection.execute("INSERT INTO meta VALUES ('identity', ?)", (json.dumps(identity),))
         return None
-    if version != SCHEMA_VERSION:
+    if not 1 <= version <= SCHEMA_VERSION:
         return f"was written by another version of mediafs (schema {version})"
     kept = dict(
         connection.execute("SELECT key, value FROM meta WHERE key IN ('identity', 'closed')").fetchall()
@@ -141,6 +145,9 @@ def _unusable(connection: sqlite3.Connection, identity: str) -> str | None:
     closed_in_order = json.loads(kept.get("closed", "false"))
     if not closed_in_order and connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
         return "is damaged"
+    if version < SCHEMA_VERSION:
+        migrate(connection, version)
+        log.info("the catalogue of an earlier version was taken over (schema %d)", version)
     return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .. import __version__
 from ..errors import MediafsError
-from .asking import refresh, status
+from .asking import allow_deletes, refresh, status
 from .checking import check
 from .common import add_places, complain
 from .demo import demo
@@ -88,6 +88,17 @@ def _parser() -> argparse.ArgumentParser:
     one = _add(commands, "refresh", refresh, "list again what lies at a path of a mount")
     one.add_argument("path", metavar="PATH")
 
+    one = _add(
+        commands,
+        "allow-deletes",
+        allow_deletes,
+        "let rm go on where delete_limit has stopped it",
+    )
+    one.add_argument("mountpoint", metavar="MOUNTPOINT")
+    one.add_argument(
+        "count", metavar="COUNT", nargs="?", type=_whole_number, help="how many more (default: delete_limit)"
+    )
+
     one = _add(commands, "demo", demo, "start the sandbox, mount it, say what to try")
     one.add_argument("mountpoint", metavar="MOUNTPOINT", nargs="?", help="default: ~/mediafs-demo")
     one.add_argument("--media", type=int, default=300, metavar="N", help="sample media (default 300)")
@@ -103,6 +114,12 @@ def _add(
     parser.set_defaults(command=command)
     add_places(parser)
     return parser
+
+
+def _whole_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
+    return int(text)
 
 
 def _mount_arguments(parser: argparse.ArgumentParser) -> None:

@@ -83,7 +83,7 @@ class Daemon:
     mountpoint: str
     pid: int
 
-    def ask(self, verb: str, **arguments: str) -> dict[str, object]:
+    def ask(self, verb: str, **arguments: object) -> dict[str, object]:
         return call(self.socket, verb, timeout_s=None, **arguments)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from ..app import App
@@ -53,6 +54,7 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
             "requests": reading.gets,
             "spools": reading.spools,
         },
+        "deletions": {"policy": app.deletions.policy.value, **asdict(app.deletions.state())},
         "kernel": {"max_background": limits.max_background, "advice": limits.advice},
         "refused": {
             kind: why for kind in ("conversation", "user") if (why := app.listings.refusal(kind)) is not None
@@ -88,6 +90,7 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         f"  reading      {reading['open']} open, {_size(reading['fetched'])} fetched in"
         f" {reading['requests']} requests, {_size(reading['memory'])} in memory",
     ]
+    lines += _deletions(facts["deletions"], facts["mountpoint"])
     if facts["kernel"]["advice"]:
         lines.append(f"  kernel       max_background {facts['kernel']['advice']}")
     lines += [f"  refused      by-{kind}: {why}" for kind, why in facts["refused"].items()]
@@ -96,6 +99,18 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         if problem["advice"]:
             lines.append(f"               -> {problem['advice']}")
     return lines
+
+
+def _deletions(facts: Mapping[str, Any], mountpoint: str) -> list[str]:
+    if facts["policy"] == "deny":
+        return ["  deletions    refused: delete is not permitted for this account"]
+    does = "rm deletes for good" if facts["policy"] == "permanent" else "rm puts into the trash"
+    if not facts["limit"]:
+        return [f"  deletions    {does}; {facts['done']} in the last hour, no limit"]
+    line = f"  deletions    {does}; {facts['done']} in the last hour, {facts['left']} more allowed"
+    if not facts["latched"]:
+        return [line]
+    return [f"{line}: STOPPED", f"               -> if they are meant: mediafs allow-deletes {mountpoint}"]
 
 
 def _span(seconds: float) -> str:

@@ -88,6 +88,19 @@ def identifier(value: object) -> str:
     return value
 
 
+_METADATA_FIELD: Final = re.compile(r"[A-Za-z0-9_-]{3,128}", re.ASCII)
+
+
+def metadata_fields(value: object) -> tuple[str, ...]:
+    """Ids of fields of a Metadata Template, as the vendor writes them."""
+    if not isinstance(value, list):
+        raise Wrong('must be a list, as in ["case_number"]')
+    for nth, item in enumerate(value):
+        if not isinstance(item, str) or not _METADATA_FIELD.fullmatch(item):
+            raise Wrong("must be 3 to 128 letters, digits, '_' and '-'", nth)
+    return tuple(dict.fromkeys(value))
+
+
 def conversations(value: object) -> tuple[ConversationId, ...]:
     if not isinstance(value, list):
         raise Wrong('must be a list, as in ["12345"]')

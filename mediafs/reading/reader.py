@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
@@ -11,7 +11,7 @@ import trio
 from cachetools import LRUCache
 
 from ..errors import Changed, Denied, Late, MediafsError, NotFound, NotReady, Unavailable
-from ..model import Media, Span, Urgency, Version
+from ..model import Media, MediaId, Span, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
 from .content import Content, Spooled, Wish
@@ -242,16 +242,16 @@ class Reading:
         """Whether a change of content since the version was last read would be noticed."""
         return version in self._open or version in self._closed
 
-    def forget(self, version: Version) -> None:
-        """The media was deleted: its bytes are held no longer than its readers are open.
+    def forget(self, media: Set[MediaId]) -> None:
+        """These were deleted: their bytes are held no longer than their readers are open.
 
         Those read on what is held, and fail with Changed elsewhere; nothing is fetched any more.
         """
-        edition = self._closed.pop(version, None)
-        if edition is not None:
-            self._blocks.drop(edition)
-        content = self._open.get(version)
-        if content is not None:
+        if not media:
+            return
+        for version in [each for each in self._closed if each.media in media]:
+            self._blocks.drop(self._closed.pop(version))
+        for content in [each for each in self._open.values() if each.media.id in media]:
             content.forget()
 
     def statistics(self) -> ReadingStatistics:

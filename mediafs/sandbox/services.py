@@ -8,6 +8,7 @@ from typing import Final
 from mediafs.sandbox.apizee import Apizee
 from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.service import Service
+from mediafs.sandbox.veriff import Veriff
 from mediafs.sandbox.world import World
 from mediafs.sandbox.zoom import Zoom
 
@@ -16,6 +17,7 @@ DEFAULT: Final = "apizee"
 SERVICES: Final[Mapping[str, type[Service]]] = MappingProxyType(
     {
         "apizee": Apizee,
+        "veriff": Veriff,
         "zoom": Zoom,
     }
 )

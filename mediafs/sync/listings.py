@@ -20,7 +20,7 @@ import trio
 
 from ..catalogue import Catalogue, ListingState
 from ..errors import Incomplete, InvalidReply, Late, MediafsError, Unavailable
-from ..model import Change, Conversation, Days, Everything, Scope, Urgency, User
+from ..model import Change, Conversation, Days, Everything, Recent, Scope, Urgency, User
 from ..source import Source
 from .crawlers import Crawlers
 from .freshness import RETRY_AFTER_S, STALE_FACTOR, Answer, answer_for, is_younger
@@ -117,6 +117,11 @@ class Listings:
         if not is_younger(self.state(scope).listed, self._now(), older_s):
             await self.ensure(scope)
 
+    async def ensure_fresh(self, scope: Scope) -> None:
+        """Returns when `scope` was listed whole less than `fresh_for` ago. Raises why that failed."""
+        if not is_younger(self.state(scope).listed, self._now(), self._options.fresh_for_s):
+            await self._list(scope)
+
     async def exists(self, scope: Conversation | User) -> bool:
         """Whether the service has any media of it; one small request where that is not known."""
         if self._catalogue.views.is_populated(scope):
@@ -170,6 +175,8 @@ class Listings:
 
     def whole_since(self) -> float | None:
         """Since when every day of by-date is known, in Unix seconds; None: some day is not."""
+        if not self._source.traits.enumerable:
+            return None
         first, known = self._options.since, self._catalogue.views.day_range()
         if first is None and known is not None and self._catalogue.database.remembered("oldest"):
             first = date.fromordinal(known[0])
@@ -177,6 +184,11 @@ class Listings:
             return None
         last = self._options.today(self._now())
         return self._catalogue.coverage.state(Days(first, max(first, last))).listed
+
+    def conversations_since(self) -> float | None:
+        """Since when every conversation is known, in Unix seconds; None: some may not be."""
+        derivable = self._source.traits.records_tell_conversation and self._options.since is None
+        return self.whole_since() if derivable else None
 
     def refusal(self, kind: str) -> str | None:
         """Why a filtered view ("conversation", "user") is refused; None: it is not."""
@@ -214,6 +226,8 @@ class Listings:
             raise flight.error
 
     def _join(self, scope: Scope, urgency: Urgency, peek: bool = False) -> _Flight:
+        if isinstance(scope, Days | Recent) and not self._source.traits.in_date_order:
+            scope = Everything()  # the service cannot be asked for less
         flight = self._flights.get((scope, peek))
         if flight is None or flight.cancel.cancel_called:
             flight = _Flight(scope, peek, urgency)

@@ -8,11 +8,13 @@ from typing import Final
 
 from .apizee import Apizee
 from .protocol import Vendor
+from .veriff import Veriff
 from .zoom import Zoom
 
 VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType(
     {
         "apizee": Apizee,
+        "veriff": Veriff,
         "zoom": Zoom,
     }
 )

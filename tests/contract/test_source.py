@@ -30,8 +30,11 @@ from mediafs.model import (
 from mediafs.remote import RemoteAccount
 from mediafs.sandbox import Options, World, serve
 from mediafs.sandbox.media import read_all
+from mediafs.sandbox.veriff_options import VeriffOptions as VeriffTwinOptions
+from mediafs.sandbox.veriff_sessions import media_uuid, session_uuid
 from mediafs.source import Source
 from mediafs.vendors.apizee import Apizee, ApizeeOptions
+from mediafs.vendors.veriff import Veriff, VeriffOptions
 from tests.fakes import MemorySource, content_of, make_media
 
 COUNT = 250
@@ -50,6 +53,8 @@ class Account:
     owned: set[str]
     """Ids of user 1000."""
     content: Callable[[str], bytes]
+    conversation: str = "77"
+    """The id of that conversation at the service."""
 
 
 @asynccontextmanager
@@ -93,8 +98,42 @@ async def apizee(*, filters_work: bool = True) -> AsyncIterator[Account]:
             )
 
 
+@asynccontextmanager
+async def veriff() -> AsyncIterator[Account]:
+    world = World.generate(0, seed=1)
+    made = [
+        world.add(
+            conversation="77" if n % 5 == 0 else None,
+            size=1000 + n,
+            created=datetime(2024, 2, 1 + n % 28, 10, tzinfo=UTC),
+        )
+        for n in range(COUNT)
+    ]
+    async with serve(world, VeriffTwinOptions(attempts=1), vendor="veriff") as server:
+        given = server.service.credentials()
+        vendor = Veriff(
+            VeriffOptions(
+                base_url=server.url,
+                api_key=given["api_key"],
+                shared_secrets=(given["shared_secret"],),
+                sessions=lambda: given["sessions"].split(","),
+            )
+        )
+        async with RemoteAccount(AccountName("sandbox-contract"), vendor) as source:
+            yield Account(
+                source,
+                {media_uuid(m.id) for m in made},
+                {media_uuid(m.id) for m in made if m.conversation == "77"},
+                set(),
+                lambda id_: read_all(world[int(id_[-12:], 16)].body),
+                conversation=session_uuid("77"),
+            )
+
+
 MakeAccount = Callable[..., AbstractAsyncContextManager[Account]]
 every_source = pytest.mark.parametrize("make", [memory, apizee], ids=["memory", "apizee"])
+every_archive = pytest.mark.parametrize("make", [memory, apizee, veriff], ids=["memory", "apizee", "veriff"])
+"""With those that are listed whole only, in an order of their own, and know no users."""
 
 
 async def all_pages(source: Source, question: Question) -> list[Media]:
@@ -114,7 +153,7 @@ async def all_pages(source: Source, question: Question) -> list[Media]:
         )
 
 
-@every_source
+@every_archive
 async def test_all_pages_together_hold_every_media_once(make: MakeAccount) -> None:
     async with make() as account:
         found = await all_pages(account.source, Question())
@@ -138,7 +177,7 @@ async def test_the_total_counts_the_whole_question(make: MakeAccount) -> None:
         assert len(page.media) == 7
 
 
-@every_source
+@every_archive
 async def test_bounds_are_included(make: MakeAccount) -> None:
     async with make() as account:
         everything = await all_pages(account.source, Question())
@@ -152,6 +191,14 @@ async def test_a_question_about_another_century_is_answered_with_nothing(make: M
     async with make() as account:
         page = await account.source.page(Question(until=datetime(1999, 1, 1, tzinfo=UTC)), urgency=PERSON)
         assert page == Page(media=(), total=0, next=None)
+
+
+@every_archive
+async def test_a_conversation_holds_its_own_media(make: MakeAccount) -> None:
+    async with make() as account:
+        scope = Conversation(ConversationId(account.conversation))
+        assert {m.id for m in await all_pages(account.source, Question(scope=scope))} == account.members
+        await account.source.prove_filter(scope, urgency=PERSON)
 
 
 @every_source
@@ -173,7 +220,7 @@ async def test_a_filter_that_is_ignored_is_found_out(make: MakeAccount) -> None:
                 await account.source.prove_filter(scope, urgency=PERSON)
 
 
-@every_source
+@every_archive
 async def test_a_record_is_the_one_that_was_listed(make: MakeAccount) -> None:
     async with make() as account:
         page = await account.source.page(Question(limit=1), urgency=PERSON)
@@ -181,16 +228,21 @@ async def test_a_record_is_the_one_that_was_listed(make: MakeAccount) -> None:
 
 
 @every_source
-async def test_what_is_not_there_is_not_found(make: MakeAccount) -> None:
+async def test_a_record_that_is_not_there_is_not_found(make: MakeAccount) -> None:
     async with make() as account:
         with pytest.raises(NotFound):
             await account.source.media(make_media(987654), urgency=PERSON)
+
+
+@every_archive
+async def test_a_body_that_is_not_there_is_not_found(make: MakeAccount) -> None:
+    async with make() as account:
         with pytest.raises(NotFound):
             async with account.source.body(make_media(987654), Span(0), urgency=PERSON):
                 pass
 
 
-@every_source
+@every_archive
 @pytest.mark.parametrize("span", [Span(0), Span(100), Span(10, 300)])
 async def test_a_body_is_the_span_asked_for(make: MakeAccount, span: Span) -> None:
     async with make() as account:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mediafs.config import AccountConfig, TokenAuth
+from mediafs.config import AccountConfig, ApizeeConfig, TokenAuth
 from mediafs.config.secrets import Secret
 from mediafs.model import AccountName
 from mediafs.mount import Deadlines, FuseUnavailable, check_fuse
@@ -39,7 +39,10 @@ LONG = "ü" * 900
 VIEWS = ("by-date", "by-user", "by-conversation", "recent")
 
 DEFAULTS = AccountConfig(
-    name=AccountName("x"), vendor="apizee", base_url="", auth=TokenAuth(token=Secret.plain(""))
+    name=AccountName("x"),
+    vendor="apizee",
+    base_url="",
+    service=ApizeeConfig(auth=TokenAuth(token=Secret.plain(""))),
 )
 
 
