@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
-from ..errors import Incomplete, InvalidReply, MediafsError, NotFound, Unsupported
+from ..errors import Changed, Incomplete, InvalidReply, MediafsError, NotFound, Unsupported
 from ..model import (
     EARLIEST,
     LATEST,
@@ -185,20 +185,34 @@ class Zoom(Defaults):
     # --- one media
 
     def record(self, media: Media) -> Flow[Media]:
-        """Out of its session's page; what was seen in the trash is looked for there and nowhere else."""
+        """Out of its session's page; of a media that was seen in the trash, out of the trash.
+
+        Raises NotFound where it is in neither, and Changed where it has gone from the one into the other.
+        """
         key = Key.of(media.id)
-        if media.status == TRASHED:
-            found = yield from self._listing.trash()
-        else:
-            found = yield from self._of_session(ConversationId(key.session))
+        trashed = media.status == TRASHED
+        found = yield from self._among(key, trashed=trashed)
         for each in found:
             if each.id == media.id:
                 return each
         if key.file is not None and any(Key.of(each.id) == key for each in found):
             raise InvalidReply(f"{NAME}: get: the service shows media {media.id} as another one now")
+        if any(each.id == media.id for each in (yield from self._among(key, trashed=not trashed))):
+            where = "out of" if trashed else "into"
+            raise Changed(f"{NAME}: get: media {media.id} was moved {where} the trash")
         raise NotFound(f"{NAME}: get: there is no such media")
 
+    def _among(self, key: Key, *, trashed: bool) -> Flow[list[Media]]:
+        """The media of the trash, or of a session that is there or not."""
+        if trashed:
+            return (yield from self._listing.trash())
+        try:
+            return (yield from self._of_session(ConversationId(key.session)))
+        except NotFound:
+            return []
+
     def download(self, media: Media) -> Call:
+        Key.of(media.id)  # raises where it is none
         return download_call(media, self._options)
 
     def update(self, media: Media, edits: Edits) -> Flow[Edited]:

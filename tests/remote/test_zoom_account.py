@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from mediafs.errors import (
+    Changed,
     CredentialsRefused,
     Denied,
     Incomplete,
@@ -580,7 +581,7 @@ async def test_to_the_trash_and_back(world: World) -> None:
         (trashed,) = await zoom.trash()
         assert (trashed.id, trashed.filename, trashed.status) == (media.id, media.filename, "trashed")
         assert dict(trashed.extra)["deleted"].startswith("2024-05-17")
-        with pytest.raises(NotFound):
+        with pytest.raises(Changed):
             await zoom.source.media(media, urgency=PERSON)
         assert await zoom.source.media(trashed, urgency=PERSON) == trashed
         again = await zoom.source.erase(media, Removal.TRASH, urgency=PERSON)
@@ -604,6 +605,9 @@ async def test_what_is_deleted_in_the_trash_is_gone_for_good(world: World) -> No
         assert world.get(truth.id) is None
         again = await zoom.source.erase(trashed, Removal.PERMANENT, urgency=PERSON)
         assert again.carried_out is False
+        for gone in (media, trashed):
+            with pytest.raises(NotFound):
+                await zoom.source.media(gone, urgency=PERSON)
 
 
 async def test_a_deletion_whose_answer_was_lost_is_sent_again_and_is_done(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediafs.errors import (
+    Changed,
     Incomplete,
     InvalidReply,
     MediafsError,
@@ -345,11 +347,34 @@ def test_a_record_comes_from_its_session() -> None:
     assert "/sessions/" in calls[0].url
 
 
-def test_a_record_that_is_not_in_its_session_is_not_found_even_if_it_is_in_the_trash() -> None:
+def test_a_record_that_is_neither_in_its_session_nor_in_the_trash_is_not_found() -> None:
+    def without(call: Call) -> Reply:
+        return envelope() if "trash" in dict(call.query) else reply(session(recording(id="another")))
+
     with pytest.raises(NotFound):
-        driven(zoom().record(media()), [reply(session(recording(id="another")))])
+        driven(zoom().record(media()), without)
+
+    def no_session(call: Call) -> Reply:
+        return envelope() if "trash" in dict(call.query) else reply(b"", 404)
+
     with pytest.raises(NotFound):
-        driven(zoom().record(media()), lambda call: reply(b"", 404))
+        driven(zoom().record(media()), no_session)
+
+
+def test_a_record_that_moved_into_the_trash_or_out_of_it_is_neither_there_nor_gone() -> None:
+    def moved(call: Call) -> Reply:
+        if "trash" in dict(call.query):
+            return envelope(session(recording()))
+        return reply({"code": 3301, "message": "There is no recording."}, 404)
+
+    with pytest.raises(Changed, match="into the trash"):
+        driven(zoom().record(media()), moved)
+
+    def back(call: Call) -> Reply:
+        return envelope() if "trash" in dict(call.query) else reply(session(recording()))
+
+    with pytest.raises(Changed, match="out of the trash"):
+        driven(zoom().record(replace(media(), status="trashed")), back)
 
 
 def test_a_record_that_was_seen_in_the_trash_comes_from_there() -> None:
