@@ -26,6 +26,7 @@ DOCUMENTED_PAGE_SIZE: Final = 30
 """What the seed's sample asks for, where the other one is refused."""
 EMPTY_WINDOWS: Final = 6
 """Windows without a recording that one page goes on over; then it is a page without media."""
+ALL_WINDOWS: Final = 1000
 RESTARTS: Final = 3
 """How often a window is begun anew whose page token was refused, or whose count did not add up."""
 MOST_PAGES: Final = 2000
@@ -59,9 +60,8 @@ class Listing:
 
     def history(self, question: Question, now: datetime) -> Flow[tuple[list[Media], Window | None]]:
         """The media of the next window that has some, and that window; None: there is no window left."""
-        most = EMPTY_WINDOWS if question.limit > 1 else 1  # one media is asked for to see whether it answers
         cursor, window = question.cursor, None
-        for _ in range(most):
+        for _ in range(_most_windows(question)):
             reach = Reach.of(self._learnt())
             window = window_of(question, cursor, reach, now)
             if window is None:
@@ -200,6 +200,15 @@ def shared(learnt: dict[str, object]) -> frozenset[str] | None:
         if isinstance(known, list) and all(isinstance(k, str) for k in known)
         else frozenset()
     )
+
+
+def _most_windows(question: Question) -> int:
+    """How many windows one page may go on over."""
+    if question.limit <= 1:
+        return 1  # to see whether the service answers
+    # The oldest page tells where the archive begins: without a recording in it, it would tell something else.
+    oldest = question.since is None and question.cursor is None and not question.newest_first
+    return ALL_WINDOWS if oldest else EMPTY_WINDOWS
 
 
 def _beyond(wide: tuple[date, date], asked: tuple[date, date] | None) -> list[tuple[date, date]]:

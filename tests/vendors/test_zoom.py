@@ -184,12 +184,21 @@ def test_a_question_about_no_time_costs_no_request() -> None:
 
 
 def test_empty_windows_are_walked_over_up_to_a_number_and_then_the_walk_goes_on_by_a_cursor() -> None:
+    for question in (Question(since=NOW - 600 * DAY), Question(newest_first=True)):
+        page, calls = driven(zoom().page(question, NOW), Archive(on("2021-05-01")))
+        assert len(calls) == 6
+        assert page.media == ()
+        assert page.next is not None
+    pages = list(whole_history(Archive(on("2022-05-01")), since=NOW - 600 * DAY))
+    assert [len(page.media) for page in pages] == [0, 0, 0, 1, 0]
+
+
+def test_the_oldest_page_goes_on_until_it_has_something_to_tell_where_the_archive_begins() -> None:
     page, calls = driven(zoom().page(Question(), NOW), Archive(on("2022-05-01")))
-    assert len(calls) == 6
-    assert page.media == ()
-    assert page.next is not None
-    (last,) = [page for page in whole_history(Archive(on("2022-05-01"))) if page.media]
-    assert last.next is None
+    assert len(page.media) == 1
+    assert len(calls) == 35
+    page, _ = driven(zoom().page(Question(), NOW), Archive())
+    assert (page.media, page.total, page.next) == ((), 0, None)
 
 
 def test_a_question_for_one_media_is_one_request() -> None:
