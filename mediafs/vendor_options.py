@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from .config import AccountConfig, ApizeeConfig, PasswordAuth, TokenAuth, VeriffConfig
+from .config import AccountConfig, ApizeeConfig, PasswordAuth, TokenAuth, VeriffConfig, VonageConfig
 from .errors import ConfigError
 from .vendors import VENDORS
 from .vendors.apizee import ApizeeFilters, ApizeeOptions
 from .vendors.protocol import Vendor
 from .vendors.veriff_options import VeriffOptions
+from .vendors.vonage_options import VonageOptions
 
 
 def make_vendor(account: AccountConfig, conversations: Callable[[], Sequence[str]] = tuple) -> Vendor:
@@ -49,5 +50,14 @@ def _options(account: AccountConfig, conversations: Callable[[], Sequence[str]])
                 api_key=key.read(),
                 shared_secrets=tuple(one.read() for one in keys),
                 sessions=conversations,
+            )
+        case VonageConfig():
+            service = account.service
+            return VonageOptions(
+                base_url=account.base_url,
+                application_id=service.application_id,
+                private_key=service.private_key.read(lines=True) if service.private_key else None,
+                api_key=service.api_key.read() if service.api_key else None,
+                api_secret=service.api_secret.read() if service.api_secret else None,
             )
     raise AssertionError(f"no vendor for {account.service!r}")

@@ -25,6 +25,7 @@ ALLOWED = {
         "notify",
         "paths",
         "sandbox",
+        "writing",
         "__init__",
     },
     "app": {

@@ -9,6 +9,7 @@ from mediafs.sandbox.apizee import Apizee
 from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.service import Service
 from mediafs.sandbox.veriff import Veriff
+from mediafs.sandbox.vonage import Vonage
 from mediafs.sandbox.world import World
 from mediafs.sandbox.zoom import Zoom
 
@@ -18,6 +19,7 @@ SERVICES: Final[Mapping[str, type[Service]]] = MappingProxyType(
     {
         "apizee": Apizee,
         "veriff": Veriff,
+        "vonage": Vonage,
         "zoom": Zoom,
     }
 )

@@ -9,12 +9,14 @@ from typing import Final
 from .apizee import Apizee
 from .protocol import Vendor
 from .veriff import Veriff
+from .vonage import Vonage
 from .zoom import Zoom
 
 VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType(
     {
         "apizee": Apizee,
         "veriff": Veriff,
+        "vonage": Vonage,
         "zoom": Zoom,
     }
 )

@@ -5,10 +5,6 @@ The fake that other rooms are tested with is held to the same law as the real th
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,161 +25,22 @@ from mediafs.model import (
     UserId,
 )
 from mediafs.remote import RemoteAccount
-from mediafs.sandbox import Media as Truth
 from mediafs.sandbox import Options, World, serve
-from mediafs.sandbox.media import read_all
-from mediafs.sandbox.veriff_options import VeriffOptions as VeriffTwinOptions
-from mediafs.sandbox.veriff_sessions import media_uuid, session_uuid
-from mediafs.sandbox.zoom_options import ZoomOptions as ZoomTwinOptions
-from mediafs.sandbox.zoom_records import file_id, session_id
 from mediafs.source import Source
 from mediafs.vendors.apizee import Apizee, ApizeeOptions
-from mediafs.vendors.veriff import Veriff, VeriffOptions
-from mediafs.vendors.zoom import Zoom, ZoomOptions
-from tests.fakes import MemorySource, content_of, make_media
-
-COUNT = 250
-TODAY = datetime(2024, 5, 17, 10, tzinfo=UTC)
-PERSON = Urgency.PERSON
-
-
-@dataclass
-class Account:
-    """A source over COUNT media, and what is true of them."""
-
-    source: Source
-    ids: set[str]
-    members: set[str]
-    """Ids in conversation 77."""
-    owned: set[str]
-    """Ids of user 1000."""
-    content: Callable[[str], bytes]
-    conversation: str = "77"
-    """The id of that conversation at the service."""
-
-
-@asynccontextmanager
-async def memory(*, filters_work: bool = True) -> AsyncIterator[Account]:
-    media = [make_media(n, owner="1000" if n % 3 else "1001") for n in range(1, COUNT + 1)]
-    source = MemorySource(media, filters_work=filters_work)
-    source.conversations["77"] = {m.id for m in media if int(m.id) % 5 == 0}
-    yield Account(
-        source,
-        {m.id for m in media},
-        {str(i) for i in source.conversations["77"]},
-        {m.id for m in media if m.owner and m.owner.id == "1000"},
-        lambda id_: content_of(next(m for m in media if m.id == id_)),
-    )
-
-
-@asynccontextmanager
-async def apizee(*, filters_work: bool = True) -> AsyncIterator[Account]:
-    world = World.generate(0, seed=1)
-    made = [
-        world.add(
-            conversation="77" if n % 5 == 0 else None,
-            size=1000 + n,
-            created=datetime(2024, 2, 1 + n % 28, 10, tzinfo=UTC),
-        )
-        for n in range(COUNT)
-    ]
-    options = Options() if filters_work else Options(conversation_parameter="other", user_parameter="who")
-    vendor_options = {} if filters_work else {"user": None}
-    async with serve(world, options) as server:
-        vendor = Apizee(
-            ApizeeOptions(base_url=server.url, token=options.token, **{"user": "all", **vendor_options})  # type: ignore[arg-type]
-        )
-        async with RemoteAccount(AccountName("sandbox-contract"), vendor) as source:
-            yield Account(
-                source,
-                {str(m.id) for m in made},
-                {str(m.id) for m in made if m.conversation == "77"},
-                {str(m.id) for m in made if m.owner and str(m.owner.id) == "1000"},
-                lambda id_: read_all(world[int(id_)].body),
-            )
-
-
-@asynccontextmanager
-async def veriff() -> AsyncIterator[Account]:
-    world = World.generate(0, seed=1)
-    made = [
-        world.add(
-            conversation="77" if n % 5 == 0 else None,
-            size=1000 + n,
-            created=datetime(2024, 2, 1 + n % 28, 10, tzinfo=UTC),
-        )
-        for n in range(COUNT)
-    ]
-    async with serve(world, VeriffTwinOptions(attempts=1), vendor="veriff") as server:
-        given = server.service.credentials()
-        vendor = Veriff(
-            VeriffOptions(
-                base_url=server.url,
-                api_key=given["api_key"],
-                shared_secrets=(given["shared_secret"],),
-                sessions=lambda: given["sessions"].split(","),
-            )
-        )
-        async with RemoteAccount(AccountName("sandbox-contract"), vendor) as source:
-            yield Account(
-                source,
-                {media_uuid(m.id) for m in made},
-                {media_uuid(m.id) for m in made if m.conversation == "77"},
-                set(),
-                lambda id_: read_all(world[int(id_[-12:], 16)].body),
-                conversation=session_uuid("77"),
-            )
-
-
-@asynccontextmanager
-async def zoom() -> AsyncIterator[Account]:
-    world = World.generate(0, seed=1)
-    session = "KkMHZ4y8QhSUWAHi5sWvfg=="
-    made = [
-        world.add(
-            conversation=session if n % 5 == 0 else f"room {n % 3}",
-            size=1000 + n,
-            created=datetime(2020, 1, 1 + n % 25, 10, tzinfo=UTC),
-            media_type="video",
-        )
-        for n in range(COUNT)
-    ]
-    options = ZoomTwinOptions()
-
-    def id_of(truth: Truth) -> str:
-        start = datetime.fromtimestamp(truth.created_s, UTC)
-        what = "shared_screen_with_speaker_view.mp4"
-        return f"{session_id(truth)}:{file_id(truth, options)}:{start:%Y%m%dT%H%M%SZ}:{what}"
-
-    # Zoom lists windows of days: not all of the years since there is a Video SDK.
-    behind_s = time.time() - datetime(2020, 5, 17, tzinfo=UTC).timestamp()
-
-    def early() -> float:
-        return time.time() - behind_s
-
-    async with serve(world, options, vendor="zoom", clock=early) as server:
-        vendor = Zoom(
-            ZoomOptions(base_url=f"{server.url}/v2", api_key=options.api_key, api_secret=options.api_secret)
-        )
-        async with RemoteAccount(AccountName("sandbox-contract"), vendor, wall=early) as source:
-            yield Account(
-                source,
-                {id_of(m) for m in made},
-                {id_of(m) for m in made if m.conversation == session},
-                set(),
-                lambda id_: read_all(next(m for m in made if id_of(m) == id_).body),
-                conversation=session,
-            )
-
-
-MakeAccount = Callable[..., AbstractAsyncContextManager[Account]]
-every_source = pytest.mark.parametrize("make", [memory, apizee], ids=["memory", "apizee"])
-every_dated = pytest.mark.parametrize("make", [memory, apizee, zoom], ids=["memory", "apizee", "zoom"])
-"""With those that list by date and neither count what they list nor know users."""
-every_archive = pytest.mark.parametrize(
-    "make", [memory, apizee, veriff, zoom], ids=["memory", "apizee", "veriff", "zoom"]
+from tests.contract.accounts import (
+    COUNT,
+    TODAY,
+    MakeAccount,
+    counted,
+    every_archive,
+    in_date_order,
+    with_conversations,
+    with_filters,
 )
-"""With those that are listed whole only, in an order of their own, too."""
+from tests.fakes import make_media
+
+PERSON = Urgency.PERSON
 
 
 async def all_pages(source: Source, question: Question) -> list[Media]:
@@ -210,7 +67,7 @@ async def test_all_pages_together_hold_every_media_once(make: MakeAccount) -> No
         assert sorted(m.id for m in found) == sorted(account.ids)
 
 
-@every_dated
+@in_date_order
 @pytest.mark.parametrize("newest_first", [False, True])
 async def test_pages_come_in_the_order_asked_for(make: MakeAccount, newest_first: bool) -> None:
     async with make() as account:
@@ -219,7 +76,7 @@ async def test_pages_come_in_the_order_asked_for(make: MakeAccount, newest_first
         assert created == sorted(created, reverse=newest_first)
 
 
-@every_source
+@counted
 async def test_the_total_counts_the_whole_question(make: MakeAccount) -> None:
     async with make() as account:
         page = await account.source.page(Question(limit=7), urgency=PERSON)
@@ -236,14 +93,14 @@ async def test_bounds_are_included(make: MakeAccount) -> None:
         assert {m.id for m in everything if m.created == middle} <= {m.id for m in found}
 
 
-@every_dated
+@in_date_order
 async def test_a_question_about_another_century_is_answered_with_nothing(make: MakeAccount) -> None:
     async with make() as account:
         page = await account.source.page(Question(until=datetime(1999, 1, 1, tzinfo=UTC)), urgency=PERSON)
         assert page == Page(media=(), total=0, next=None)
 
 
-@every_archive
+@with_conversations
 async def test_a_conversation_holds_its_own_media(make: MakeAccount) -> None:
     async with make() as account:
         scope = Conversation(ConversationId(account.conversation))
@@ -251,7 +108,7 @@ async def test_a_conversation_holds_its_own_media(make: MakeAccount) -> None:
         await account.source.prove_filter(scope, urgency=PERSON)
 
 
-@every_source
+@with_filters
 async def test_filters_filter(make: MakeAccount) -> None:
     async with make() as account:
         scope = Conversation(ConversationId("77"))
@@ -262,7 +119,7 @@ async def test_filters_filter(make: MakeAccount) -> None:
         await account.source.prove_filter(User(UserId("")), urgency=PERSON)
 
 
-@every_source
+@with_filters
 async def test_a_filter_that_is_ignored_is_found_out(make: MakeAccount) -> None:
     async with make(filters_work=False) as account:
         for scope in (Conversation(ConversationId("77")), User(UserId("1000"))):
@@ -277,7 +134,7 @@ async def test_a_record_is_the_one_that_was_listed(make: MakeAccount) -> None:
         assert await account.source.media(page.media[0], urgency=PERSON) == page.media[0]
 
 
-@every_dated
+@in_date_order
 async def test_a_record_that_is_not_there_is_not_found(make: MakeAccount) -> None:
     async with make() as account:
         with pytest.raises(NotFound):
