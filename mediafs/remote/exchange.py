@@ -15,7 +15,7 @@ import trio
 
 from ..errors import InvalidReply, Late, MediafsError
 from ..model import AccountName, Urgency
-from ..vendors.protocol import Call, Credential, Reply, Vendor
+from ..vendors.protocol import RENEW, Call, Credential, Reply, Vendor
 from .credentials import Credentials, Held
 from .limits import Limiter
 from .redirects import STATUSES, Hop, first_hop, next_hop
@@ -141,6 +141,9 @@ class Exchanges:
                         renewals += 1
                     said = other or call
                     continue
+                if status == RENEW and held is not None and renewed is None:
+                    renewed = await self.credentials.renewed(held)
+                    continue
                 if held is not None and (answer.strayed or status < 429):
                     self.credentials.accepted(held)
                 if status in (401, 403, 410) and answer.redirected and not resolved_again:
@@ -187,7 +190,8 @@ class Exchanges:
         stated: float | None = None
         if answer is not None:
             stated = stated_wait_s(answer.incoming.headers, self._wall())
-        limited = failure is Failure.THROTTLED and answer is not None and not answer.strayed
+        # The limiter knows nothing of a 429 that is worded as a 200.
+        limited = answer is not None and answer.incoming.status == 429 and not answer.strayed
         if limited:
             stated = self._limiter.wait_s(urgency)
         decision = decide(

@@ -11,6 +11,7 @@ from mediafs.sandbox.service import Service
 from mediafs.sandbox.veriff import Veriff
 from mediafs.sandbox.vonage import Vonage
 from mediafs.sandbox.world import World
+from mediafs.sandbox.zoom import Zoom
 
 DEFAULT: Final = "apizee"
 
@@ -19,6 +20,7 @@ SERVICES: Final[Mapping[str, type[Service]]] = MappingProxyType(
         "apizee": Apizee,
         "veriff": Veriff,
         "vonage": Vonage,
+        "zoom": Zoom,
     }
 )
 """Name -> twin; each knows the class of its options."""

@@ -10,12 +10,14 @@ from .apizee import Apizee
 from .protocol import Vendor
 from .veriff import Veriff
 from .vonage import Vonage
+from .zoom import Zoom
 
 VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType(
     {
         "apizee": Apizee,
         "veriff": Veriff,
         "vonage": Vonage,
+        "zoom": Zoom,
     }
 )
 """Name -> class; each is made from the options of its own module."""

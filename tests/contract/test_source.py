@@ -32,6 +32,7 @@ from tests.contract.accounts import (
     COUNT,
     TODAY,
     MakeAccount,
+    counted,
     every_archive,
     in_date_order,
     with_conversations,
@@ -75,7 +76,7 @@ async def test_pages_come_in_the_order_asked_for(make: MakeAccount, newest_first
         assert created == sorted(created, reverse=newest_first)
 
 
-@in_date_order
+@counted
 async def test_the_total_counts_the_whole_question(make: MakeAccount) -> None:
     async with make() as account:
         page = await account.source.page(Question(limit=7), urgency=PERSON)
