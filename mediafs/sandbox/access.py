@@ -1,15 +1,13 @@
-"""Who is asking, and whether they have asked too often."""
+"""Who is asking the Apizee twin."""
 
 import secrets
 from base64 import urlsafe_b64encode
-from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from json import dumps
-from math import ceil
 from typing import Final
 
-from mediafs.sandbox.options import Options
+from mediafs.sandbox.apizee_options import ApizeeOptions
 from mediafs.sandbox.wire import Refusal, Request
 
 PASSWORD_GRANT: Final = "password"
@@ -26,14 +24,13 @@ class Grant:
 
 
 class Access:
-    """Tokens given out and requests counted."""
+    """Tokens given out."""
 
     def __init__(self) -> None:
         self._issued: dict[str, Grant] = {}
         self._revoked: set[str] = set()
-        self._windows: dict[int, deque[float]] = {}
 
-    def grant(self, request: Request, options: Options) -> Grant:
+    def grant(self, request: Request, options: ApizeeOptions) -> Grant:
         """The grant of the bearer token. Raises Refusal 401."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
@@ -50,7 +47,7 @@ class Access:
             raise Refusal(401, "Token expired")
         return grant
 
-    def login(self, request: Request, options: Options) -> dict[str, object]:
+    def login(self, request: Request, options: ApizeeOptions) -> dict[str, object]:
         """A new token as the service replies it. Raises Refusal 400 or 401."""
         query = dict(request.parameters)
         form = request.form
@@ -75,7 +72,7 @@ class Access:
         created = datetime.fromtimestamp(request.at_s, UTC).isoformat(timespec="seconds")
         return {"access_token": token, "created_at": created, "expires_in": options.expires_in_s}
 
-    def _check_password(self, fields: dict[str, str], options: Options) -> None:
+    def _check_password(self, fields: dict[str, str], options: ApizeeOptions) -> None:
         if not fields.get("username") or not fields.get("password"):
             raise Refusal(400, "username and password are required")
         if (fields["username"], fields["password"]) != (options.username, options.password):
@@ -88,33 +85,6 @@ class Access:
     def expire_all(self) -> None:
         """Forgets every token given out, as the service does when a day has passed."""
         self._issued.clear()
-
-    def reset_rate(self) -> None:
-        self._windows.clear()
-
-    def count(self, user: int, now_s: float, options: Options) -> tuple[tuple[str, str], ...]:
-        """Counts one request of *user*; returns the headers that go with the answer. Raises Refusal 429."""
-        limit, width_s = options.rate_limit, options.rate_window_s
-        if limit is None:
-            return ()
-        times = self._windows.setdefault(user, deque())
-        if options.rate_mode == "fixed":
-            start_s = now_s - now_s % width_s
-            ends_s = start_s + width_s
-            while times and times[0] < start_s:
-                times.popleft()
-        else:
-            while times and times[0] <= now_s - width_s:
-                times.popleft()
-            ends_s = (times[0] if times else now_s) + width_s
-        if len(times) >= limit:
-            # Refused requests are not counted: a client that waits as told is always let in.
-            left = str(max(1, ceil(ends_s - now_s)))
-            raise Refusal(
-                429, "Rate limit exceeded", ("X-RateLimit-Reset", left), ("X-RateLimit-Remaining", "0")
-            )
-        times.append(now_s)
-        return (("X-RateLimit-Remaining", str(limit - len(times))),)
 
 
 def _jwt_like(user: int, expires_s: float) -> str:

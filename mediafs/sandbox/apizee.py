@@ -1,85 +1,80 @@
 """The Apizee Media API v3 over a world: one request in, one response out, no socket.
 
-Documented behaviour follows the vendor's page "Snapshots and recordings"; where it is silent, Options
-decides.
+Documented behaviour follows the vendor's page "Snapshots and recordings"; where it is silent,
+ApizeeOptions decides.
 """
 
 import hmac
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from hashlib import sha256
-from typing import Final
-from urllib.parse import quote
+from typing import ClassVar, Final
 
 from mediafs.sandbox.access import Access, Grant
+from mediafs.sandbox.apizee_options import ApizeeOptions
 from mediafs.sandbox.formats import thumbnail
 from mediafs.sandbox.listing import read_listing
-from mediafs.sandbox.media import Body, BytesBody
-from mediafs.sandbox.options import Options
+from mediafs.sandbox.media import BytesBody
+from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.records import Media
+from mediafs.sandbox.service import Reshape
 from mediafs.sandbox.transfer import send_body
-from mediafs.sandbox.wire import NO_CONTENT, Refusal, Request, Response, json_response
+from mediafs.sandbox.twin import Twin
+from mediafs.sandbox.wire import NO_CONTENT, Headers, Refusal, Request, Response, json_response, only
 from mediafs.sandbox.world import World
 
 MAX_TITLE: Final = 255
 _GEO_LIMITS: Final = (90.0, 180.0)
 
-Reshape = Callable[[Body], Body]
 
+class Apizee(Twin[ApizeeOptions]):
+    """The service."""
 
-class Apizee:
-    """The service. ``origin`` and ``storage`` are the two addresses it puts into links, without a final
-    slash.
-    """
+    name = "apizee"
+    options_type: ClassVar[type[CommonOptions]] = ApizeeOptions
 
-    def __init__(self, world: World, options: Options, *, signing_key: bytes) -> None:
-        self.world = world
-        self.options = options
+    def __init__(self, world: World, options: ApizeeOptions, *, signing_key: bytes) -> None:
+        super().__init__(world, options, signing_key=signing_key)
         self.access = Access()
-        self.origin = "http://sandbox.invalid"
-        self.storage = "http://storage.invalid"
-        self._signing_key = signing_key
+
+    def credentials(self) -> dict[str, str]:
+        """The two tokens and the login, which is for POST /api/v3/token."""
+        names = ("token", "user_token", "username", "password")
+        return {name: getattr(self.options, name) for name in names}
+
+    def expire(self) -> None:
+        """Makes every token that was given out worthless, as the service does when a day has passed."""
+        self.access.expire_all()
+
+    def media_of(self, request: Request) -> Media | None:
+        """The media that a request of either origin is about."""
+        match request.segments:
+            case ["api", "v3", "medias", media_id, *_] | ["media", "showVideo", media_id, *_]:
+                return self.world.named(media_id)
+        return super().media_of(request)
 
     def handle(self, request: Request, reshape: Reshape | None = None) -> Response:
         """The answer of the API origin; *reshape* swaps the bytes of a download for others."""
-        extra: tuple[tuple[str, str], ...] = ()
+        extra: Headers = ()
         try:
             match request.segments:
                 case ["media", "showVideo", media_id, "hash", secret]:
                     return self._show(request, media_id, secret)
                 case ["api", "v3", "token"]:
-                    _only(request, "POST")
-                    extra = self.access.count(self.options.user, request.at_s, self.options)
+                    only(request, "POST")
+                    extra = self.limits.count(self.options.user, request.at_s, self.options)
                     response = json_response(200, self.access.login(request, self.options))
                 case ["api", "v3", *rest]:
                     grant = self.access.grant(request, self.options)
-                    extra = self.access.count(grant.user, request.at_s, self.options)
+                    extra = self.limits.count(grant.user, request.at_s, self.options)
                     response = self._answer(request, rest, grant, reshape)
                 case _:
                     raise Refusal(404, "Not found")
         except Refusal as refusal:
-            response = self._error(refusal)
-        # A 429 brings its own count.
-        added = () if response.header("X-RateLimit-Remaining") else extra
-        return replace(response, headers=(*response.headers, *added))
+            response = self.error(refusal)
+        return response.adding(extra)
 
-    def handle_storage(self, request: Request, reshape: Reshape | None = None) -> Response:
-        """The answer of the storage origin, which knows signed links and nothing else."""
-        given = dict(request.parameters)
-        match request.segments:
-            case ["stored", media_id, *_] if request.method == "GET":
-                wanted = self._signature(media_id, given.get("expires", ""))
-                if not hmac.compare_digest(wanted, given.get("signature", "")):
-                    return _storage_error(403, "SignatureDoesNotMatch")
-                if float(given["expires"]) < request.at_s:
-                    return _storage_error(403, "ExpiredToken")
-                media = self.world.get(int(media_id))
-                if media is not None:
-                    return send_body(request, self.options, media, reshape)
-        return _storage_error(404, "NoSuchKey")
-
-    def _error(self, refusal: Refusal) -> Response:
+    def error(self, refusal: Refusal) -> Response:
+        """*refusal* as JSON, in the shape of version 3 or 2."""
         shape: dict[str, object] = {"error": refusal.text}
         if self.options.error_shape == "code":
             shape = {"code": refusal.status, "message": refusal.text, "details": ""}
@@ -88,14 +83,14 @@ class Apizee:
     def _answer(self, request: Request, rest: list[str], grant: Grant, reshape: Reshape | None) -> Response:
         match rest:
             case ["token", "revoke"]:
-                _only(request, "POST")
+                only(request, "POST")
                 self.access.revoke(request)
                 return json_response(200, [])
             case ["medias"]:
-                _only(request, "GET")
+                only(request, "GET")
                 return self._list(request, grant)
             case ["medias", media_id]:
-                _only(request, "GET", "PUT", "DELETE")
+                only(request, "GET", "PUT", "DELETE")
                 media = self._media(media_id, grant)
                 if request.method == "PUT":
                     return self._update(request, media)
@@ -103,12 +98,12 @@ class Apizee:
                     return self._delete(media)
                 return json_response(200, media.record(self.origin))
             case ["medias", media_id, "download"]:
-                _only(request, "GET")
+                only(request, "GET")
                 return self._download(request, self._media(media_id, grant), reshape)
         raise Refusal(404, "Not found")
 
     def _media(self, text: str, grant: Grant) -> Media:
-        media = self.world.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 13 else None
+        media = self.world.named(text)
         if media is None:
             raise Refusal(404, "Media not found")
         if media.owner.id != grant.user and not grant.admin:
@@ -136,24 +131,15 @@ class Apizee:
         if not media.completed:
             return Response(status=NO_CONTENT)
         if self.options.redirect:
-            expires = f"{request.at_s + self.options.redirect_ttl_s:.3f}"
-            name = quote(media.filename, safe="", errors="replace") or "file"
-            query = f"expires={expires}&signature={self._signature(str(media.id), expires)}"
-            # Dots alone are a path segment that clients resolve away.
-            name = name if name.strip(".") else "file"
-            location = f"{self.storage}/stored/{media.id}/{name}?{query}"
-            return Response(status=302, headers=(("Location", location),))
+            return Response(status=302, headers=(("Location", self.link(media, request)),))
         return send_body(request, self.options, media, reshape)
-
-    def _signature(self, media_id: str, expires: str) -> str:
-        return hmac.new(self._signing_key, f"{media_id}\n{expires}".encode(), sha256).hexdigest()
 
     def _show(self, request: Request, media_id: str, secret: str) -> Response:
         """The capability links: whoever knows the hash needs no token, which is what makes the hash a
         secret.
         """
-        _only(request, "GET")
-        media = self.world.get(int(media_id)) if media_id.isascii() and media_id.isdigit() else None
+        only(request, "GET")
+        media = self.world.named(media_id)
         if media is None or not hmac.compare_digest(media.hash.encode(), secret.encode("utf-8", "replace")):
             raise Refusal(404, "Not found")
         if dict(request.parameters).get("thumbnail"):
@@ -211,11 +197,6 @@ class Apizee:
         return json_response(200, [])
 
 
-def _only(request: Request, *methods: str) -> None:
-    if request.method not in methods:
-        raise Refusal(405, "Method not allowed", ("Allow", ", ".join(methods)))
-
-
 def _degrees(name: str, value: object, limit: float) -> float:
     try:
         degrees = float(str(value))
@@ -224,8 +205,3 @@ def _degrees(name: str, value: object, limit: float) -> float:
     if not -limit <= degrees <= limit:
         raise Refusal(400, f"{name} is out of range")
     return degrees
-
-
-def _storage_error(status: int, code: str) -> Response:
-    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code></Error>'
-    return Response(status=status, headers=(("Content-Type", "application/xml"),), payload=text.encode())

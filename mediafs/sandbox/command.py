@@ -11,13 +11,14 @@ from typing import Final
 import trio
 
 from mediafs.sandbox.hostile import add_hostile
-from mediafs.sandbox.options import Options
+from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.server import serve
+from mediafs.sandbox.services import DEFAULT, SERVICES
 from mediafs.sandbox.state import Server
 from mediafs.sandbox.world import World, day
 
 RATE_LIMIT: Final = 10
-"""The service's documented requests per minute and user, for ``--rate-limit`` without a number."""
+"""Apizee's documented requests per minute and user, for ``--rate-limit`` without a number."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(argv)
     try:
-        options = Options().patched(_option_changes(given))
+        options = SERVICES[given.vendor].options_type().patched(_option_changes(given))
         world = World.generate(
             given.media,
             seed=given.seed,
@@ -50,7 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="mediafs sandbox", description="An Apizee Media API v3 with sample media, on loopback."
+        prog="mediafs sandbox", description="A vendor's API with sample media, on loopback."
+    )
+    parser.add_argument(
+        "--vendor", choices=sorted(SERVICES), default=DEFAULT, help=f"whose API (default {DEFAULT})"
     )
     parser.add_argument(
         "--media", type=int, default=300, metavar="N", help="number of sample media (default 300)"
@@ -63,9 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--hostile", action="store_true", help="add media with hostile names")
     parser.add_argument("--port", type=int, default=0, help="port of the API (default: any free one)")
     parser.add_argument("--storage-port", type=int, default=0, help="port of the storage origin")
-    parser.add_argument("--token", help="administrator's token (default sandbox-admin-token)")
-    parser.add_argument("--username", help="user name for POST /api/v3/token")
-    parser.add_argument("--password", help="password for POST /api/v3/token")
+    parser.add_argument("--token", help="administrator's token (apizee: sandbox-admin-token)")
+    parser.add_argument("--username", help="user name of the login")
+    parser.add_argument("--password", help="password of the login")
     parser.add_argument(
         "--rate-limit",
         type=int,
@@ -86,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _option_changes(given: argparse.Namespace) -> dict[str, object]:
-    """The options that were given, as ``Options.patched`` wants them. Raises ValueError."""
+    """The options that were given, as ``CommonOptions.patched`` wants them. Raises ValueError."""
     changes = json.loads(given.options)
     if not isinstance(changes, dict):
         raise ValueError("--options wants a JSON object")
@@ -100,12 +104,13 @@ def _option_changes(given: argparse.Namespace) -> dict[str, object]:
     return changes
 
 
-async def _run(world: World, options: Options, given: argparse.Namespace) -> None:
+async def _run(world: World, options: CommonOptions, given: argparse.Namespace) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with (
             serve(
                 world,
                 options,
+                vendor=given.vendor,
                 port=given.port,
                 storage_port=given.storage_port,
                 control_key=given.control_key,
@@ -128,18 +133,19 @@ async def _cancel_at_eof(scope: trio.CancelScope) -> None:
 
 
 def _announcement(server: Server, *, as_json: bool) -> str:
+    credentials = server.service.credentials()
     facts = {
         "url": server.url,
         "storage_url": server.storage_url,
-        "token": server.options.token,
-        "user_token": server.options.user_token,
-        "username": server.options.username,
-        "password": server.options.password,
+        "vendor": server.service.name,
+        "credentials": credentials,
         "control_key": server.control_key,
         "media": len(server.world),
         "pid": os.getpid(),
     }
     if as_json:
-        return json.dumps(facts)
-    lines = [f"{name + ':':14}{value}" for name, value in facts.items()]
+        # The credentials lie in the open too, but never over another fact.
+        return json.dumps(credentials | facts)
+    facts.pop("credentials")
+    lines = [f"{name + ':':14}{value}" for name, value in (facts | credentials).items()]
     return "\n".join([*lines, "Ctrl-C ends it."])

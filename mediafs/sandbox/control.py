@@ -46,6 +46,9 @@ def _answer(server: Server, request: Request) -> object:
                 "in_flight": server.in_flight,
                 "peak_in_flight": server.peak_in_flight,
             }
+        case "POST", "leaks":
+            secrets = [str(value) for value in _list(request)]
+            return {"requests": [exchange.as_json() for exchange in server.leaks(*secrets)]}
         case "POST", "reset":
             server.reset_counts()
             return {}
@@ -63,7 +66,7 @@ def _answer(server: Server, request: Request) -> object:
             server.options = server.options.patched(_object(request))
             return server.options.as_json()
         case "POST", "expire":
-            server.apizee.access.expire_all()
+            server.service.expire()
             return {}
         case "POST", "owners":
             given = _object(request)

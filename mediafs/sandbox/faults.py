@@ -4,26 +4,32 @@ Decided here: what each kind of fault does to a response. Obeying the delivery (
 server's.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from http.client import responses
 from typing import Final, Literal, get_args
 
 from mediafs.sandbox.media import Body, NoiseBody, ResizedBody
-from mediafs.sandbox.wire import Delivery, Request, Response, Slice
-
-WaitForm = Literal["retry-seconds", "retry-date", "retry-iso", "reset-seconds", "reset-epoch"]
+from mediafs.sandbox.wire import (
+    NO_CONTENT,
+    Delivery,
+    Headers,
+    Refusal,
+    Request,
+    Response,
+    Slice,
+    WaitForm,
+    wait_headers,
+)
 
 
 class Kind(StrEnum):
     """What goes wrong."""
 
     STATUS = "status"
-    """``status`` with ``headers`` and ``body`` (default: the service's JSON error)."""
+    """``status`` with ``headers`` and ``body`` (default: the error as the service words it)."""
     REFUSE = "refuse"
     """The connection is reset before any byte."""
     RESET = "reset"
@@ -45,9 +51,9 @@ class Kind(StrEnum):
     HTML = "html"
     """200 and a login page."""
     JSON = "json"
-    """200 and ``body`` as JSON (default an error object)."""
+    """200 and ``body`` as JSON (default the service's error)."""
     BAD_JSON = "bad-json"
-    """200 and JSON that breaks off."""
+    """200 and JSON that breaks off (``body`` or the beginning of a list)."""
     DEEP_JSON = "deep-json"
     """200 and 100,000 nested lists."""
     HUGE_JSON = "huge-json"
@@ -57,7 +63,13 @@ class Kind(StrEnum):
     REDIRECT = "redirect"
     """302 to ``location`` (default: the same path on the storage origin)."""
     DELAY = "delay"
-    """Nothing but ``seconds`` before the answer."""
+    """Nothing for ``seconds``, and only then the request is looked at and answered."""
+    LATE = "late"
+    """The request is carried out at once, and its answer is withheld for ``seconds``."""
+    LOST = "lost"
+    """The request is carried out, and after ``seconds`` the connection is reset before any byte of the
+    answer.
+    """
     CHANGE = "change"
     """The media's bytes are other ones from this request on (``after_bytes`` of them, default as many as
     before).
@@ -68,7 +80,8 @@ class Kind(StrEnum):
 
 DEEP: Final = 100_000
 HUGE_BYTES: Final = 64 * 1024 * 1024
-ERROR_TEXT: Final = {401: "Invalid token", 403: "Not allowed", 404: "Not found", 429: "Rate limit exceeded"}
+ERROR_TEXT: Final = {401: "Invalid token", 403: "Not allowed", 429: "Rate limit exceeded"}
+"""Where it is not the status's own name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,18 +171,30 @@ Handle = Callable[[Request, Callable[[Body], Body] | None], Response]
 
 
 def spoil(
-    fault: Fault, request: Request, handle: Handle, *, storage: str, change: Callable[[int | None], None]
+    fault: Fault,
+    request: Request,
+    handle: Handle,
+    *,
+    error: Callable[[Refusal], Response],
+    storage: str,
+    change: Callable[[int | None], None],
 ) -> Response:
     """The answer to *request* with *fault* in it.
 
-    *handle* is the service; *change* gives the media of this request other bytes, that many or as many as
-    it had.
+    *handle* is the service and *error* its way of saying no; *change* gives the media of this request other
+    bytes, that many or as many as it had.
     """
     amount = fault.after_bytes
     match fault.kind:
         case Kind.REFUSE | Kind.RESET:
             abort: Literal["refuse", "headers"] = "refuse" if fault.kind is Kind.REFUSE else "headers"
             return Response(status=0, delivery=Delivery(abort=abort, delay_s=fault.seconds))
+        case Kind.LOST:
+            handle(request, None)
+            return Response(status=0, delivery=Delivery(abort="refuse", delay_s=fault.seconds))
+        case Kind.DELAY:
+            # The server has waited already.
+            return handle(request, None)
         case Kind.SHORT | Kind.LONG:
             delta = (1 if amount is None else amount) * (1 if fault.kind is Kind.LONG else -1)
             return handle(request, lambda body: ResizedBody(base=body, size=max(0, body.size + delta)))
@@ -182,11 +207,11 @@ def spoil(
         case Kind.WRONG_RANGE:
             response = handle(request, None)
             return replace(response, headers=tuple(_shifted(pair) for pair in response.headers))
-        case Kind.CUT | Kind.STALL | Kind.TRICKLE | Kind.DELAY:
+        case Kind.CUT | Kind.STALL | Kind.TRICKLE | Kind.LATE:
             response = handle(request, None)
             return replace(response, delivery=_delivery(fault, response.delivery))
         case _:
-            made = _made_up(fault, request, storage)
+            made = _made_up(fault, request, storage, error)
             return replace(made, delivery=Delivery(delay_s=fault.seconds))
 
 
@@ -203,30 +228,31 @@ def _delivery(fault: Fault, before: Delivery) -> Delivery:
             return replace(before, delay_s=fault.seconds)
 
 
-def _made_up(fault: Fault, request: Request, storage: str) -> Response:
+def _made_up(fault: Fault, request: Request, storage: str, error: Callable[[Refusal], Response]) -> Response:
     """The answer of the kinds that never reach the service."""
-    headers = tuple(fault.headers.items()) + _wait_headers(fault, request.at_s)
-    as_json = (("Content-Type", "application/json"), *headers)
+    headers = tuple(fault.headers.items()) + _told_wait(fault, request.at_s)
+    as_json = _typed(headers, "application/json")
     match fault.kind:
         case Kind.STATUS:
-            error = json.dumps({"error": ERROR_TEXT.get(fault.status, "Internal error")})
-            text = error if fault.body is None else fault.body
-            empty = fault.status in (204, 304)
-            return Response(status=fault.status, headers=as_json, payload=b"" if empty else text.encode())
+            if fault.status in (NO_CONTENT, 304):
+                return Response(status=fault.status, headers=headers)
+            if fault.body is not None:
+                return Response(status=fault.status, headers=as_json, payload=fault.body.encode())
+            text = ERROR_TEXT.get(fault.status) or responses.get(fault.status, "Error")
+            said = error(Refusal(fault.status, text))
+            return Response(status=fault.status, headers=headers, payload=said.payload).adding(said.headers)
         case Kind.HTML:
             page = fault.body or "<!DOCTYPE html><html><title>Sign in</title><p>Please sign in.</p></html>"
-            return Response(
-                status=200,
-                headers=(("Content-Type", "text/html; charset=utf-8"), *headers),
-                payload=page.encode(),
-            )
+            typed = _typed(headers, "text/html; charset=utf-8")
+            return Response(status=200, headers=typed, payload=page.encode())
         case Kind.JSON:
-            text = '{"error":"Something went wrong"}' if fault.body is None else fault.body
-            return Response(status=200, headers=as_json, payload=text.encode())
+            if fault.body is not None:
+                return Response(status=200, headers=as_json, payload=fault.body.encode())
+            said = error(Refusal(500, "Something went wrong"))
+            return Response(status=200, headers=as_json, payload=said.payload)
         case Kind.BAD_JSON:
-            return Response(
-                status=200, headers=as_json, payload=b'{"total": 3, "next_offset": 1, "data": [{"id": 1,'
-            )
+            text = '{"total": 3, "data": [{"id": 1,' if fault.body is None else fault.body
+            return Response(status=200, headers=as_json, payload=text.encode())
         case Kind.DEEP_JSON:
             return Response(status=200, headers=as_json, payload=b"[" * DEEP + b"]" * DEEP)
         case Kind.HUGE_JSON:
@@ -238,6 +264,11 @@ def _made_up(fault: Fault, request: Request, storage: str) -> Response:
             return Response(status=302, headers=(("Location", location or storage + request.path), *headers))
         case _:
             return Response(status=200, headers=headers)
+
+
+def _typed(headers: Headers, content_type: str) -> Headers:
+    """*headers* with that content type, unless they have one."""
+    return Response(status=200, headers=headers).adding((("Content-Type", content_type),)).headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,21 +299,8 @@ def _shifted(pair: tuple[str, str]) -> tuple[str, str]:
     return name, f"bytes {int(first) + 1}-{int(last) + 1}/{size}"
 
 
-def _wait_headers(fault: Fault, now_s: float) -> tuple[tuple[str, str], ...]:
-    if fault.wait_s is None:
-        return ()
-    then = datetime.fromtimestamp(now_s + fault.wait_s, UTC)
-    match fault.wait_form:
-        case "retry-seconds":
-            return (("Retry-After", f"{fault.wait_s:g}"),)
-        case "retry-date":
-            return (("Retry-After", format_datetime(then, usegmt=True)),)
-        case "retry-iso":
-            return (("Retry-After", then.strftime("%Y-%m-%dT%H:%M:%SZ")),)
-        case "reset-seconds":
-            return (("X-RateLimit-Reset", f"{fault.wait_s:g}"),)
-        case _:
-            return (("X-RateLimit-Reset", f"{then.timestamp():.0f}"),)
+def _told_wait(fault: Fault, now_s: float) -> Headers:
+    return () if fault.wait_s is None else wait_headers(fault.wait_form, fault.wait_s, now_s)
 
 
 def other_body(old: Body, size: int | None, seed: int) -> Body:

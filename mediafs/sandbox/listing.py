@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mediafs.sandbox.access import Grant
-from mediafs.sandbox.options import Options
+from mediafs.sandbox.apizee_options import ApizeeOptions
 from mediafs.sandbox.records import COMPLETED, MEDIA_TYPES, STATUSES
 from mediafs.sandbox.wire import Refusal, Request
 from mediafs.sandbox.world import Selection
@@ -29,7 +29,7 @@ class Listing:
     newest_first: bool
 
 
-def read_listing(request: Request, options: Options, grant: Grant) -> Listing:
+def read_listing(request: Request, options: ApizeeOptions, grant: Grant) -> Listing:
     """The listing that *request* asks for. Raises Refusal 400 or 403."""
     pairs = request.parameters
     given = dict(pairs)
@@ -60,7 +60,7 @@ def read_listing(request: Request, options: Options, grant: Grant) -> Listing:
     )
 
 
-def _facets(given: dict[str, str], options: Options, grant: Grant) -> tuple[tuple[str, object], ...]:
+def _facets(given: dict[str, str], options: ApizeeOptions, grant: Grant) -> tuple[tuple[str, object], ...]:
     facets: list[tuple[str, object]] = []
     user = given.get(options.user_parameter)
     if user is None:
@@ -85,7 +85,7 @@ def _facets(given: dict[str, str], options: Options, grant: Grant) -> tuple[tupl
     return tuple(facets)
 
 
-def _refuse_unknown(given: dict[str, str], options: Options) -> None:
+def _refuse_unknown(given: dict[str, str], options: ApizeeOptions) -> None:
     known = _FIXED | {
         "status[]",
         options.user_parameter,

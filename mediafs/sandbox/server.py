@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from http.client import responses
@@ -18,7 +19,9 @@ import h11
 import trio
 
 from mediafs.sandbox.control import PREFIX, control
-from mediafs.sandbox.options import Options
+from mediafs.sandbox.faults import Kind
+from mediafs.sandbox.options import CommonOptions
+from mediafs.sandbox.services import DEFAULT, made
 from mediafs.sandbox.state import Exchange, Origin, Server
 from mediafs.sandbox.wire import NO_CONTENT, Request, Response, json_response
 from mediafs.sandbox.world import World
@@ -41,22 +44,25 @@ class _Hangup(Exception):
 @asynccontextmanager
 async def serve(
     world: World,
-    options: Options | None = None,
+    options: CommonOptions | None = None,
     *,
+    vendor: str = DEFAULT,
     port: int = 0,
     storage_port: int = 0,
     control_key: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Server]:
-    """A server of *world* while the block runs; port 0 is any free one. Raises OSError when a port is taken.
+    """A server of *world* as *vendor*'s API shows it while the block runs; port 0 is any free one.
 
-    Leaving the block closes every connection at once. *clock* tells seconds since 1970.
+    Raises OSError when a port is taken, ValueError for a vendor without a twin and TypeError for options of
+    another one's. Leaving the block closes every connection at once. *clock* tells seconds since 1970.
     """
-    server = Server(world, options or Options(), control_key=control_key, clock=clock)
+    service = made(vendor, world, options)
+    server = Server(service, control_key=control_key, clock=clock)
     try:
         async with trio.open_nursery() as nursery:
-            server.apizee.origin = await _listen(nursery, partial(_talk, server, "api"), port)
-            server.apizee.storage = await _listen(nursery, partial(_talk, server, "storage"), storage_port)
+            server.service.origin = await _listen(nursery, partial(_talk, server, "api"), port)
+            server.service.storage = await _listen(nursery, partial(_talk, server, "storage"), storage_port)
             yield server
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
@@ -109,7 +115,11 @@ async def _exchange(
     server.peak_in_flight = max(server.peak_in_flight, server.in_flight)
     try:
         try:
-            response = server.respond(request, origin)
+            fault = server.faults.take(request)
+            if fault is not None and fault.kind is Kind.DELAY:
+                await trio.sleep(fault.seconds)
+                request = replace(request, at_s=server.clock())
+            response = server.respond(request, origin, fault)
         except Exception:
             # A bug of the sandbox must not end it, and must be seen.
             traceback.print_exc(file=sys.stderr)

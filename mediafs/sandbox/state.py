@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
-from mediafs.sandbox.apizee import Apizee
-from mediafs.sandbox.faults import Script, other_body, spoil
-from mediafs.sandbox.options import Options
+from mediafs.sandbox.faults import Fault, Script, other_body, spoil
+from mediafs.sandbox.options import CommonOptions
+from mediafs.sandbox.service import Service
+from mediafs.sandbox.storage import carries, storage_error
 from mediafs.sandbox.wire import Request, Response
 from mediafs.sandbox.world import World
 
@@ -46,13 +47,12 @@ class Server:
 
     def __init__(
         self,
-        world: World,
-        options: Options,
+        service: Service,
         *,
         control_key: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.apizee = Apizee(world, options, signing_key=secrets.token_bytes(16))
+        self.service = service
         self.faults = Script()
         self.requests: deque[Exchange] = deque(maxlen=LOGGED_REQUESTS)
         self.control_key = control_key or secrets.token_hex(16)
@@ -68,31 +68,41 @@ class Server:
     @property
     def url(self) -> str:
         """The API origin, such as ``http://127.0.0.1:40123``."""
-        return self.apizee.origin
+        return self.service.origin
 
     @property
     def storage_url(self) -> str:
-        return self.apizee.storage
+        return self.service.storage
 
     @property
     def world(self) -> World:
-        return self.apizee.world
+        return self.service.world
 
     @property
-    def options(self) -> Options:
-        return self.apizee.options
+    def options(self) -> CommonOptions:
+        return self.service.options
 
     @options.setter
-    def options(self, options: Options) -> None:
-        before, self.apizee.options = self.apizee.options, options
-        if (before.rate_limit, before.rate_window_s) != (options.rate_limit, options.rate_window_s):
-            self.apizee.access.reset_rate()
+    def options(self, options: CommonOptions) -> None:
+        self.service.configure(options)
 
     def reset_counts(self) -> None:
         """Empties the log and starts the counts of connections and of parallel requests again."""
         self.requests.clear()
         self.connections = 0
         self.peak_in_flight = self.in_flight
+
+    def leaks(self, *secrets: str) -> list[Exchange]:
+        """The requests that brought a credential to the storage origin: a header made for one, or any of the
+        service's own or of *secrets* anywhere.
+        """
+        known = [*self.service.credentials().values(), *secrets]
+        return [
+            exchange
+            for exchange in self.requests
+            if exchange.origin == "storage"
+            and carries(exchange.headers, f"{exchange.path}?{exchange.query}", known)
+        ]
 
     def noted(self, request: Request, origin: Origin) -> Exchange:
         """The log's entry for *request*, to be completed by whoever answers it."""
@@ -109,22 +119,22 @@ class Server:
         self.requests.append(exchange)
         return exchange
 
-    def respond(self, request: Request, origin: Origin) -> Response:
-        """The service's answer, spoiled by the first fault that fits."""
-        handle = self.apizee.handle if origin == "api" else self.apizee.handle_storage
-        fault = self.faults.take(request)
+    def respond(self, request: Request, origin: Origin, fault: Fault | None) -> Response:
+        """The service's answer, spoiled by *fault*."""
+        handle = self.service.handle if origin == "api" else self.service.handle_storage
         if fault is None:
             return handle(request, None)
         return spoil(
-            fault, request, handle, storage=self.storage_url, change=lambda size: self._change(request, size)
+            fault,
+            request,
+            handle,
+            error=self.service.error if origin == "api" else storage_error,
+            storage=self.storage_url,
+            change=lambda size: self._change(request, size),
         )
 
     def _change(self, request: Request, size: int | None) -> None:
-        parts = request.segments
-        media_id = next(
-            (parts[at + 1] for at, part in enumerate(parts[:-1]) if part in ("medias", "stored")), ""
-        )
-        media = self.world.get(int(media_id)) if media_id.isascii() and media_id.isdigit() else None
+        media = self.service.media_of(request)
         if media is not None:
             self._changes += 1
             self.world.replace_body(media.id, other_body(media.body, size, seed=-self._changes))

@@ -46,10 +46,13 @@ class Box:
     def __init__(self, facts: dict[str, Any]) -> None:
         self.url: str = facts["url"]
         self.storage_url: str = facts["storage_url"]
-        self.token: str = facts["token"]
-        self.user_token: str = facts["user_token"]
-        self.username: str = facts["username"]
-        self.password: str = facts["password"]
+        self.vendor: str = facts["vendor"]
+        self.credentials: dict[str, str] = facts["credentials"]
+        # Apizee's by their names; another vendor's are in credentials under its own.
+        self.token = self.credentials.get("token", "")
+        self.user_token = self.credentials.get("user_token", "")
+        self.username = self.credentials.get("username", "")
+        self.password = self.credentials.get("password", "")
         self.pid: int = facts["pid"]
         self._key: str = facts["control_key"]
 
@@ -64,6 +67,13 @@ class Box:
     def counts(self) -> dict[str, Any]:
         """The whole log: ``requests``, ``connections``, ``in_flight`` and ``peak_in_flight``."""
         return self._call("GET", "requests")
+
+    def leaks(self, *secrets: str) -> list[dict[str, Any]]:
+        """The requests that brought a credential to the storage origin: a header made for one, or any of
+        ``credentials`` or of *secrets* anywhere.
+        """
+        found: list[dict[str, Any]] = self._call("POST", "leaks", secrets)["requests"]
+        return found
 
     def reset(self) -> None:
         """Empties the log; faults and options stay."""
@@ -122,12 +132,14 @@ class Box:
     ) -> Answer:
         """One request as a client makes it, on a connection of its own; *target* may be a whole URL.
 
-        Sends the administrator's token unless given another, or none with None. Follows no redirect. Raises
-        what http.client raises.
+        Sends *token* as its bearer: by default Apizee's administrator's on an Apizee sandbox and none on any
+        other; none with None. Follows no redirect. Raises what http.client raises.
         """
         parts = urlsplit(target)
         connection = HTTPConnection(parts.netloc or urlsplit(self.url).netloc, timeout=ANSWER_WITHIN_S)
-        bearer = {} if token is None else {"Authorization": f"Bearer {token or self.token}"}
+        if token == "" and self.vendor == "apizee":
+            token = self.token
+        bearer = {"Authorization": f"Bearer {token}"} if token else {}
         place = parts._replace(scheme="", netloc="").geturl()
         try:
             connection.request(method, place, body, bearer | dict(headers or {}))
@@ -157,6 +169,7 @@ def _with_body(body: bytes | None, fields: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def sandbox_process(
+    vendor: str = "apizee",
     *,
     media: int = 300,
     seed: int = 1,
@@ -169,13 +182,13 @@ def sandbox_process(
     storage_port: int = 0,
     **options: Any,
 ) -> Iterator[Box]:
-    """A sandbox while the block runs; *options* are fields of ``Options``. Raises RuntimeError if it does
-    not start.
+    """A sandbox of *vendor* while the block runs; *options* are fields of its own class of options. Raises
+    RuntimeError if it does not start.
 
     It ends with the block, and with this process however that ends, because its standard input is a pipe
     from here.
     """
-    command = [sys.executable, "-m", "mediafs.sandbox", "--json", "--until-eof"]
+    command = [sys.executable, "-m", "mediafs.sandbox", "--json", "--until-eof", "--vendor", vendor]
     numbers = {"media": media, "seed": seed, "users": users, "conversations": conversations}
     places = {"first": first, "last": last, "port": port, "storage-port": storage_port}
     for name, value in (numbers | places).items():

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from mediafs.sandbox.media import Body
-from mediafs.sandbox.options import Options
+from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.records import Media
 from mediafs.sandbox.wire import Delivery, Request, Response, Slice
 
@@ -16,7 +16,7 @@ _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def send_body(
-    request: Request, options: Options, media: Media, reshape: Callable[[Body], Body] | None
+    request: Request, options: CommonOptions, media: Media, reshape: Callable[[Body], Body] | None
 ) -> Response:
     """200, 206, 304 or 416 with the bytes of *media*."""
     body = media.body if reshape is None else reshape(media.body)

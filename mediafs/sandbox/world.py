@@ -131,6 +131,10 @@ class World:
                 self._made.popitem(last=False)
         return media
 
+    def named(self, text: str) -> Media | None:
+        """The media whose id is written *text* in a client's request."""
+        return self.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 13 else None
+
     def add_owner(self, owner: Owner) -> Owner:
         """*owner*, who from now on may own media."""
         self.owners[owner.id] = owner

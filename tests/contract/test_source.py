@@ -210,7 +210,9 @@ async def test_every_filter_of_the_apizee_listing_narrows_it() -> None:
     world.add(media_type="video", source_type="screen", title="a blue door", created=TODAY)
     world.add(media_type="image", source_type="screen", title="a window", status="in_progress", created=TODAY)
     async with serve(world, Options()) as server:
-        vendor = Apizee(ApizeeOptions(base_url=server.url, token=server.options.token, user="all"))
+        vendor = Apizee(
+            ApizeeOptions(base_url=server.url, token=server.service.credentials()["token"], user="all")
+        )
         async with RemoteAccount(AccountName("sandbox-contract"), vendor) as source:
 
             async def titles(**only: Any) -> list[str]:

@@ -8,14 +8,16 @@ import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
-from http.client import HTTPException, IncompleteRead
+from http.client import HTTPConnection, HTTPException, IncompleteRead
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trio
 
 from mediafs.sandbox import World, serve
-from mediafs.sandbox.testing import Box, sandbox_process
+from mediafs.sandbox.testing import Answer, Box, sandbox_process
 
 BODY = bytes(range(256)) * 40
 
@@ -148,7 +150,7 @@ def test_a_fault_waits_for_its_method_and_path_and_turn(box: Box, media: dict[st
 
 
 def test_a_429_can_name_its_wait_in_every_form(box: Box) -> None:
-    for form in ("retry-seconds", "retry-date", "retry-iso", "reset-seconds", "reset-epoch"):
+    for form in ("retry-seconds", "retry-date", "retry-iso", "reset-seconds", "reset-unix"):
         box.fault("status", status=429, wait_s=30, wait_form=form, headers={"X-Form": form})
     answers = [box.call("GET", "/api/v3/medias") for _ in range(5)]
     waits = [answer.headers.get("retry-after") or answer.headers["x-ratelimit-reset"] for answer in answers]
@@ -179,7 +181,8 @@ def test_a_body_can_stall_or_trickle_and_an_answer_be_late(box: Box, media: dict
     box.fault("stall", after_bytes=100, seconds=0.2)
     box.fault("trickle", bytes_per_s=40_000)
     box.fault("delay", seconds=0.2)
-    for _ in range(3):
+    box.fault("late", seconds=0.2)
+    for _ in range(4):
         started = time.perf_counter()
         assert box.call("GET", download_of(media)).body == BODY
         assert 0.15 < time.perf_counter() - started < 2
@@ -233,6 +236,85 @@ def test_a_redirect_can_loop_or_lead_elsewhere(box: Box, media: dict[str, Any]) 
     box.fault("redirect", location="http://127.0.0.1:1/")
     locations = [box.call("GET", download_of(media)).headers["location"] for _ in range(3)]
     assert locations == [download_of(media), box.storage_url + download_of(media), "http://127.0.0.1:1/"]
+
+
+def carried_out(box: Box, method: str, media: dict[str, Any]) -> bool:
+    """Whether the media is as *method* leaves it."""
+    left = {item["id"]: item for item in box.world()}
+    return media["id"] not in left if method == "DELETE" else left[media["id"]]["title"] == "new"
+
+
+def sent(box: Box, method: str, media: dict[str, Any]) -> Answer:
+    body = '{"title":"new"}' if method == "PUT" else None
+    target = f"/api/v3/medias/{media['id']}"
+    return box.call(method, target, body=body, headers={"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_an_answer_can_be_lost_after_the_work_was_done(box: Box, media: dict[str, Any], method: str) -> None:
+    box.fault("lost", method=method)
+    with pytest.raises((ConnectionError, HTTPException)):
+        sent(box, method, media)
+    assert carried_out(box, method, media)
+    (entry,) = box.requests()
+    assert (entry["method"], entry["status"], entry["bytes_sent"]) == (method, 0, 0)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("kind", ["late", "delay"])
+def test_work_is_done_before_an_answer_that_is_late_and_after_a_delay(
+    box: Box, media: dict[str, Any], kind: str, method: str
+) -> None:
+    box.fault(kind, seconds=0.5)
+    answers: list[Answer] = []
+    thread = Thread(target=lambda: answers.append(sent(box, method, media)))
+    started = time.perf_counter()
+    thread.start()
+    while not box.requests():
+        time.sleep(0.01)
+    if method != "GET":
+        assert carried_out(box, method, media) == (kind == "late")
+    thread.join(10)
+    assert time.perf_counter() - started > 0.45
+    assert answers[0].status == 200
+    if method != "GET":
+        assert carried_out(box, method, media)
+
+
+def test_a_client_that_gave_up_on_a_late_answer_harms_nothing(box: Box, media: dict[str, Any]) -> None:
+    box.fault("late", seconds=0.3)
+    connection = HTTPConnection(urlsplit(box.url).netloc, timeout=0.1)
+    target = f"/api/v3/medias/{media['id']}"
+    connection.request("DELETE", target, headers={"Authorization": f"Bearer {box.token}"})
+    with pytest.raises(TimeoutError):
+        connection.getresponse()
+    connection.close()
+    assert box.call("DELETE", target).status == 404
+
+
+def test_a_credential_that_reaches_the_storage_origin_is_told(box: Box, media: dict[str, Any]) -> None:
+    box.set(redirect=True)
+    location = box.call("GET", download_of(media)).headers["location"]
+    box.call("GET", location, token=None)
+    assert box.leaks() == []
+    box.call("GET", f"{location}&t={box.credentials['password']}", token=None)
+    box.call("GET", location)
+    assert [entry["path"] for entry in box.leaks()] == [urlsplit(location).path] * 2
+
+
+def test_a_sandbox_says_whose_api_it_is_and_what_opens_it(box: Box) -> None:
+    assert box.vendor == "apizee"
+    assert box.credentials == {
+        "token": box.token,
+        "user_token": box.user_token,
+        "username": box.username,
+        "password": box.password,
+    }
+
+
+def test_a_sandbox_of_an_unknown_vendor_does_not_start() -> None:
+    with pytest.raises(RuntimeError, match="invalid choice: 'nobody'"), sandbox_process("nobody"):
+        pass
 
 
 def test_the_process_ends_cleanly_when_told_and_when_its_parent_is_gone() -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mediafs.sandbox import NoiseBody, Selection, World
+from mediafs.sandbox import NoiseBody, Options, Selection, World
 from mediafs.sandbox.formats import FORMATS, TEMPLATES, MediaType
 from mediafs.sandbox.hostile import add_hostile
 from mediafs.sandbox.media import ResizedBody, Samples, read_all
-from mediafs.sandbox.options import Options
 
 EVERYTHING = Selection(statuses=("completed", "in_progress", "failed"))
 

@@ -1,0 +1,34 @@
+"""Which services there are."""
+
+import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from mediafs.sandbox.apizee import Apizee
+from mediafs.sandbox.options import CommonOptions
+from mediafs.sandbox.service import Service
+from mediafs.sandbox.world import World
+
+DEFAULT: Final = "apizee"
+
+SERVICES: Final[Mapping[str, type[Service]]] = MappingProxyType(
+    {
+        "apizee": Apizee,
+    }
+)
+"""Name -> twin; each knows the class of its options."""
+
+
+def made(vendor: str, world: World, options: CommonOptions | None = None) -> Service:
+    """The twin of *vendor* over *world*. Raises ValueError for an unknown one, TypeError for options of
+    another's.
+    """
+    if vendor not in SERVICES:
+        raise ValueError(f"no vendor is called {vendor}")
+    twin = SERVICES[vendor]
+    if options is None:
+        options = twin.options_type()
+    if not isinstance(options, twin.options_type):
+        raise TypeError(f"{type(options).__name__} are not the options of {vendor}")
+    return twin(world, options, signing_key=secrets.token_bytes(16))
