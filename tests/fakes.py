@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import trio
@@ -14,12 +14,16 @@ from mediafs.errors import FilterRefused, MediafsError, NotFound
 from mediafs.model import (
     Conversation,
     Cursor,
+    Edited,
+    Edits,
+    Erased,
     Everything,
     Media,
     MediaId,
     Owner,
     Page,
     Question,
+    Removal,
     Span,
     Traits,
     Urgency,
@@ -65,6 +69,8 @@ class MemorySource:
     """False: pages come newest first, whatever is asked."""
     filters_work: bool = True
     fail: Callable[[Question], MediafsError | None] = lambda question: None
+    refuse: Callable[[str, Media], MediafsError | None] = lambda operation, media: None
+    """Why an `update` or `erase` fails before it does anything."""
     before_page: Callable[[Question], None] = lambda question: None
     gate: trio.Event | None = None
     asked: Counter[str] = field(default_factory=Counter)
@@ -82,6 +88,8 @@ class MemorySource:
             users=True,
             all_users=self.all_users,
             user=self.user,
+            editable=frozenset({"title", "description", "latitude", "longitude"}),
+            deletable=True,
         )
 
     async def page(self, question: Question, *, urgency: Urgency) -> Page:
@@ -118,13 +126,43 @@ class MemorySource:
         after = question.since is None or media.created >= question.since - second
         return after and (question.until is None or media.created <= question.until + second)
 
-    async def media(self, media: MediaId, *, urgency: Urgency) -> Media:
+    async def media(self, media: Media, *, urgency: Urgency) -> Media:
         self.asked["media"] += 1
         await trio.lowlevel.checkpoint()
+        return self._found(media)
+
+    def _found(self, media: Media) -> Media:
         for one in self.archive:
-            if one.id == media:
+            if one.id == media.id:
                 return one
-        raise NotFound(f"no media {media}")
+        raise NotFound(f"no media {media.id}")
+
+    async def update(self, media: Media, edits: Edits, *, urgency: Urgency) -> Edited:
+        self.asked["update"] += 1
+        await trio.lowlevel.checkpoint()
+        if (error := self.refuse("update", media)) is not None:
+            raise error
+        old = self._found(media)
+        numbers = ("latitude", "longitude")
+        values = {k: float(v) if k in numbers and v is not None else v for k, v in edits.items()}
+        new = replace(old, **values)  # type: ignore[arg-type]
+        self.archive[self.archive.index(old)] = new
+        return Edited(media=new)
+
+    async def erase(self, media: Media, removal: Removal, *, urgency: Urgency) -> Erased:
+        self.asked["erase"] += 1
+        await trio.lowlevel.checkpoint()
+        if (error := self.refuse("erase", media)) is not None:
+            raise error
+        try:
+            self.archive.remove(self._found(media))
+        except NotFound:
+            return Erased(answer="not there", carried_out=False)
+        return Erased(answer="done")
+
+    async def recover(self, media: Media, *, urgency: Urgency) -> None:
+        self.asked["recover"] += 1
+        await trio.lowlevel.checkpoint()
 
     async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:
         self.asked["probe"] += 1
@@ -134,16 +172,11 @@ class MemorySource:
 
     @asynccontextmanager
     async def body(
-        self, media: MediaId, span: Span, *, if_range: str | None = None, urgency: Urgency
+        self, media: Media, span: Span, *, if_range: str | None = None, urgency: Urgency
     ) -> AsyncIterator[Body]:
         self.asked["body"] += 1
         await trio.lowlevel.checkpoint()
-        for one in self.archive:
-            if one.id == media:
-                break
-        else:
-            raise NotFound(f"no media {media}")
-        whole = content_of(one)
+        whole = content_of(self._found(media))
         content = whole[span.start : span.stop]
 
         async def chunks() -> AsyncIterator[bytes]:

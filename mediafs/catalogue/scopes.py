@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..model import Conversation, Days, Everything, Recent, Scope, User
+from ..model import Conversation, Days, Everything, Recent, Scope, Trash, User
 
 RECENT_COUNT: Final = 100
 """How many media `recent/` shows."""
@@ -23,6 +23,8 @@ def scope_key(scope: Scope) -> str:
             return "recent"
         case Everything():
             return "everything"
+        case Trash():
+            return "trash"
 
 
 def where(scope: Scope) -> tuple[str, tuple[object, ...]]:
@@ -40,3 +42,5 @@ def where(scope: Scope) -> tuple[str, tuple[object, ...]]:
             return f"inode IN ({newest})", (RECENT_COUNT,)
         case Everything():
             return "1", ()
+        case Trash():
+            return "0", ()

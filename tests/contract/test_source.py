@@ -19,7 +19,6 @@ from mediafs.model import (
     Conversation,
     ConversationId,
     Media,
-    MediaId,
     Only,
     Page,
     Question,
@@ -178,16 +177,16 @@ async def test_a_filter_that_is_ignored_is_found_out(make: MakeAccount) -> None:
 async def test_a_record_is_the_one_that_was_listed(make: MakeAccount) -> None:
     async with make() as account:
         page = await account.source.page(Question(limit=1), urgency=PERSON)
-        assert await account.source.media(page.media[0].id, urgency=PERSON) == page.media[0]
+        assert await account.source.media(page.media[0], urgency=PERSON) == page.media[0]
 
 
 @every_source
 async def test_what_is_not_there_is_not_found(make: MakeAccount) -> None:
     async with make() as account:
         with pytest.raises(NotFound):
-            await account.source.media(MediaId("987654"), urgency=PERSON)
+            await account.source.media(make_media(987654), urgency=PERSON)
         with pytest.raises(NotFound):
-            async with account.source.body(MediaId("987654"), Span(0), urgency=PERSON):
+            async with account.source.body(make_media(987654), Span(0), urgency=PERSON):
                 pass
 
 
@@ -197,7 +196,7 @@ async def test_a_body_is_the_span_asked_for(make: MakeAccount, span: Span) -> No
     async with make() as account:
         page = await account.source.page(Question(limit=1), urgency=PERSON)
         media = page.media[0]
-        async with account.source.body(media.id, span, urgency=PERSON) as body:
+        async with account.source.body(media, span, urgency=PERSON) as body:
             content = b"".join([chunk async for chunk in body.chunks])
         assert body.start == span.start
         assert body.total in (media.size, None)

@@ -14,10 +14,14 @@ from mediafs.errors import MediafsError, NotFound, Unavailable
 from mediafs.model import (
     AccountName,
     Conversation,
+    Edited,
+    Edits,
+    Erased,
     Media,
     MediaId,
     Page,
     Question,
+    Removal,
     Span,
     Traits,
     Urgency,
@@ -121,8 +125,17 @@ class ScriptedSource:
     async def page(self, question: Question, *, urgency: Urgency) -> Page:
         raise AssertionError("reading asks for bytes only")
 
-    async def media(self, media: MediaId, *, urgency: Urgency) -> Media:
+    async def media(self, media: Media, *, urgency: Urgency) -> Media:
         raise AssertionError("reading asks for bytes only")
+
+    async def update(self, media: Media, edits: Edits, *, urgency: Urgency) -> Edited:
+        raise AssertionError("reading changes nothing")
+
+    async def erase(self, media: Media, removal: Removal, *, urgency: Urgency) -> Erased:
+        raise AssertionError("reading changes nothing")
+
+    async def recover(self, media: Media, *, urgency: Urgency) -> None:
+        raise AssertionError("reading changes nothing")
 
     async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:
         raise AssertionError("reading asks for bytes only")
@@ -136,7 +149,7 @@ class ScriptedSource:
     is_conversation_id = is_user_id = is_media_id
 
     def body(
-        self, media: MediaId, span: Span, *, if_range: str | None = None, urgency: Urgency
+        self, media: Media, span: Span, *, if_range: str | None = None, urgency: Urgency
     ) -> AbstractAsyncContextManager[Body]:
         self.asked.append(Asked(span, if_range, urgency))
         fault = self.faults.popleft() if self.faults else None

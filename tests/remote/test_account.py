@@ -29,6 +29,7 @@ from mediafs.remote import CredentialState, RemoteAccount, RemoteOptions, Transp
 from mediafs.source import Source
 from mediafs.vendors.apizee import Apizee, ApizeeOptions
 from mediafs.vendors.protocol import Vendor
+from tests.fakes import make_media
 
 API = "https://api.example"
 STORAGE = "https://storage.example/file?signature=s1gned"
@@ -112,7 +113,7 @@ async def listed(source: RemoteAccount) -> None:
 
 
 async def read(source: RemoteAccount, span: Span, **more: Any) -> tuple[Any, bytes]:
-    async with source.body(ONE, span, urgency=PERSON, **more) as body:
+    async with source.body(make_media(1), span, urgency=PERSON, **more) as body:
         return body, b"".join([piece async for piece in body.chunks])
 
 
@@ -167,8 +168,8 @@ async def test_no_cookie_is_ever_sent_back() -> None:
 async def test_a_record_of_another_media_is_refused() -> None:
     record = {"id": 2, "created": "2020-01-01T00:00:00Z"}
     async with account(Network([httpx.Response(200, json=record)])) as source:
-        with pytest.raises(InvalidReply, match="media 2 came for media 1"):
-            await source.media(ONE, urgency=PERSON)
+        with pytest.raises(InvalidReply, match="another media came for 1"):
+            await source.media(make_media(1), urgency=PERSON)
 
 
 async def test_a_filter_is_proved_by_one_request() -> None:
@@ -543,7 +544,7 @@ async def test_a_body_that_is_left_early_is_closed() -> None:
     stream = Broken(b"0", b"1", b"2")
     answer = httpx.Response(200, headers={"content-length": "3"}, stream=stream)
     async with account(Network([answer])) as source:
-        async with source.body(ONE, Span(0), urgency=PERSON) as body:
+        async with source.body(make_media(1), Span(0), urgency=PERSON) as body:
             assert await anext(body.chunks) == b"0"
         assert stream.closed
 

@@ -17,6 +17,7 @@ from mediafs.model import AccountName, Conversation, ConversationId, MediaId, Qu
 from mediafs.remote import RemoteAccount, RemoteOptions, RetryOptions, TransportOptions
 from mediafs.sandbox.testing import Box, sandbox_process
 from mediafs.vendors.apizee import Apizee, ApizeeOptions
+from tests.fakes import make_media
 
 PERSON = Urgency.PERSON
 QUICK = RetryOptions(first_wait_s=0.01, longest_wait_s=0.02)
@@ -46,7 +47,7 @@ async def account(box: Box, read_timeout_s: float = 5.0, **options: Any) -> Asyn
 
 
 async def read(source: RemoteAccount, media: MediaId, span: Span) -> bytes:
-    async with source.body(media, span, urgency=PERSON) as body:
+    async with source.body(make_media(int(media)), span, urgency=PERSON) as body:
         return b"".join([piece async for piece in body.chunks])
 
 
@@ -152,7 +153,7 @@ async def test_a_download_that_is_left_closes_its_connection(cancelled: bool) ->
         remote = RemoteOptions(transport=TransportOptions(environment=False), retry=QUICK)
         async with RemoteAccount(AccountName("box"), Apizee(options), remote) as source:
             with trio.CancelScope() as scope:
-                async with source.body(MediaId("1"), Span(0), urgency=PERSON) as body:
+                async with source.body(make_media(1), Span(0), urgency=PERSON) as body:
                     assert await anext(body.chunks) == b"0123456789"
                     if cancelled:
                         nursery.start_soon(cancel_soon, scope)

@@ -36,6 +36,7 @@ from mediafs.model import (
 from mediafs.vendors import VENDORS
 from mediafs.vendors.apizee import Apizee, ApizeeFilters, ApizeeOptions
 from mediafs.vendors.protocol import Call, Credential, Reply, Vendor
+from tests.fakes import make_media
 
 HERE = Path(__file__).parent / "apizee"
 CASE = Conversation(ConversationId("12345"))
@@ -137,7 +138,7 @@ def test_without_a_configured_user_no_user_filter_is_sent() -> None:
 
 
 def test_a_download_is_a_plain_get_of_the_documented_path() -> None:
-    call = apizee(base_url="http://127.0.0.1:8080/apizee/").download(MediaId("17"))
+    call = apizee(base_url="http://127.0.0.1:8080/apizee/").download(make_media(17))
     assert (call.method, call.url) == ("GET", "http://127.0.0.1:8080/apizee/api/v3/medias/17/download")
 
 
@@ -355,7 +356,7 @@ def test_a_page_that_cannot_say_whether_more_follows_is_asked_on_until_one_is_em
 
 def login(vendor: Apizee, *replies: Reply) -> tuple[list[Call], Credential | MediafsError]:
     """What is sent and gained; the last reply comes again to whatever else is tried."""
-    flow, calls = vendor.login(), []
+    flow, calls = vendor.login(datetime(2024, 5, 17, tzinfo=UTC)), []
     try:
         calls.append(next(flow))
         for number in range(9):
