@@ -63,6 +63,7 @@ HOMES = {
     "pyfuse3": "mount",
     "sqlite3": "catalogue",
     "h11": "sandbox",
+    "defusedxml": "vendors",
 }
 
 

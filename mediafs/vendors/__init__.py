@@ -8,6 +8,12 @@ from typing import Final
 
 from .apizee import Apizee
 from .protocol import Vendor
+from .verba import Verba
 
-VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType({"apizee": Apizee})
+VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType(
+    {
+        "apizee": Apizee,
+        "verba": Verba,
+    }
+)
 """Name -> class; each is made from the options of its own module."""
