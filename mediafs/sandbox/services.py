@@ -8,6 +8,7 @@ from typing import Final
 from mediafs.sandbox.apizee import Apizee
 from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.service import Service
+from mediafs.sandbox.verba import Verba
 from mediafs.sandbox.world import World
 
 DEFAULT: Final = "apizee"
@@ -15,6 +16,7 @@ DEFAULT: Final = "apizee"
 SERVICES: Final[Mapping[str, type[Service]]] = MappingProxyType(
     {
         "apizee": Apizee,
+        "verba": Verba,
     }
 )
 """Name -> twin; each knows the class of its options."""
