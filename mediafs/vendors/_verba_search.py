@@ -31,6 +31,9 @@ MOST_PAGES: Final = 200
 """Of one window that cannot be handed on in part."""
 BACK: Final = timedelta(days=731)
 """Where a listing begins when the service cannot say what its oldest call is."""
+WIDEST_UNPROVEN_S: Final = 31 * DAY_S
+"""Of a window, until a search of all time has shown calls: some services keep a limit without a word, and
+what a longer window left out would look like days without calls."""
 _RESTARTS: Final = 3
 _SECOND: Final = timedelta(seconds=1)
 
@@ -107,25 +110,32 @@ class Search:
 
     def _oldest(self) -> datetime:
         """Where calls begin: asked of the service, unless it can only be asked a little at a time."""
-        limited = _number(self._learnt.get("refused_s")) is not None or self._seen.open_ended_failed
+        limited = self._refused_s is not None or self._seen.open_ended_failed
         return self._back if limited else EARLIEST
 
     def _first(self, question: Question) -> Place:
         if question.cursor is not None:
             return Place.of(question.cursor)
-        if self._backwards:
-            return Place(self._upper, self._usual_s())
+        width_s = self._usual_s()
         if self._since is None and self._lower == EARLIEST:
-            return Place(EARLIEST, max(int((self._upper - EARLIEST).total_seconds()), NARROWEST_S))
-        return Place(self._lower, self._usual_s())
+            width_s = max(int((self._upper - EARLIEST).total_seconds()), NARROWEST_S)
+        return Place(self._upper if self._backwards else self._lower, width_s)
 
     def _usual_s(self) -> int:
         known = _number(self._learnt.get("width_s")) if self._remember else None
         return self._fitted(known or DAY_S)
 
     def _fitted(self, width_s: int) -> int:
+        """Wide windows only where the service has shown that it answers them."""
+        if self._learnt.get("open_ended") is not True:
+            width_s = min(width_s, WIDEST_UNPROVEN_S)
+        refused_s = self._refused_s
+        return width_s if refused_s is None else min(width_s, refused_s * 7 // 8)
+
+    @property
+    def _refused_s(self) -> int | None:
         refused_s = _number(self._learnt.get("refused_s"))
-        return width_s if refused_s is None else min(width_s, max(refused_s // 2, NARROWEST_S))
+        return refused_s if refused_s is not None and refused_s > DAY_S else None
 
     @property
     def _done(self) -> bool:
@@ -138,7 +148,7 @@ class Search:
         while not self._done and self._requests < MOST_REQUESTS and len(found) < self._limit:
             window = self._place.window(self._lower, self._upper, newest_first=self._backwards)
             all_time = window.start == EARLIEST and window.end == self._upper
-            open_ended = all_time and not self._backwards and self._since is None
+            open_ended = all_time and self._since is None
             try:
                 outcome = yield from self._window(window)
             except (GeneratorExit, MediafsError):
@@ -162,8 +172,7 @@ class Search:
                     raise InvalidReply(f"{NAME}: list: the service refuses to search a day")
                 self._learnt["refused_s"] = width_s
                 if open_ended:
-                    self._lower = min(self._back, self._upper)
-                    self._place = Place(self._lower, DAY_S)
+                    self._go_back()
                 else:
                     self._place = Place(self._place.edge, max(width_s // 4, DAY_S))
             case _Found.CROWDED:
@@ -172,13 +181,17 @@ class Search:
                 self._place = Place(self._place.edge, max(width_s // 4, NARROWEST_S))
             case _ if open_ended and not outcome.any_rows and self._learnt.get("open_ended") is not True:
                 # Never seen to work: it may be a limit that is kept without a word.
-                self._lower = min(self._back, self._upper)
-                self._place = Place(self._lower, DAY_S)
+                self._go_back()
             case _:
                 if open_ended and outcome.any_rows:
                     self._learnt["open_ended"] = True
                 next_s = DAY_S if open_ended else self._fitted(next_width(width_s, len(outcome.media)))
                 self._place = self._place.behind(outcome.window, newest_first=self._backwards, width_s=next_s)
+
+    def _go_back(self) -> None:
+        """Begins again without asking for all time."""
+        self._lower = min(self._back, self._upper)
+        self._place = Place(self._upper if self._backwards else self._lower, DAY_S)
 
     def _window(self, window: Window) -> Flow[_Outcome]:
         start, end = bounds(window, self._zone)
@@ -209,7 +222,8 @@ class Search:
                     return self._outcome(_Found.WHOLE, window, rows)
                 if step is Step.ON:
                     part = self._outcome(_Found.PART, rows.whole(window), rows)
-                    enough = len(part.media) >= self._limit or self._requests >= MOST_REQUESTS
+                    # Half a page is enough: the next window costs no more than this one's next page.
+                    enough = len(part.media) >= self._limit // 2 or self._requests >= MOST_REQUESTS
                     if part.window == window or (part.window.width_s and enough):
                         return part
                 if step is Step.IGNORED or rows.pages >= MOST_PAGES:

@@ -20,8 +20,9 @@ NARROWEST_S: Final = 1
 WIDEST_S: Final = 120 * 366 * DAY_S
 GROWTH: Final = 8
 """How much wider a window may be than one that came back small: two years of nothing are five windows."""
-_FULL: Final = 80
-"""Calls that a window should hold: a page has room for 100."""
+_FULL: Final = 120
+"""Calls that a window should hold: a little more than a page, so that pages are full. How many rows the
+service gives at most is then seen, and a page is handed on up to its last second."""
 _MINUTE: Final = timedelta(minutes=1)
 """Whether bounds are included is not documented, nor whether the service looks at their seconds."""
 _NEAR: Final = timedelta(hours=3)
