@@ -15,26 +15,38 @@ from pathlib import Path
 import trio
 
 from . import catalogue
-from .catalogue import Catalogue
-from .config import AccountConfig, CacheConfig, Delete, PasswordAuth, TokenAuth, read_conversations
+from .catalogue import Catalogue, Database
+from .config import (
+    AccountConfig,
+    ApizeeConfig,
+    CacheConfig,
+    Delete,
+    Listed,
+    Service,
+    VonageConfig,
+    read_conversations,
+)
 from .errors import ConfigError, MediafsError
-from .model import Change, ConversationId
+from .model import Change, ChangeKind, ConversationId, Traits
 from .paths import private_cache_dir
 from .reading import Reading, ReadingOptions, reading
 from .remote import RemoteAccount, RemoteOptions, TransportOptions
 from .sync import Listings, SyncOptions, syncing
 from .tree import Names, Tree, TreeOptions, file_name, folder_name
-from .vendors import VENDORS
-from .vendors.apizee import ApizeeFilters, ApizeeOptions
+from .vendor_options import make_vendor
 from .vendors.protocol import Vendor
+from .writing import Deletions, Journal, Policy, deleting, editing
 
 log = logging.getLogger(__name__)
 
 LIMITS = "limiter"
 """Where the catalogue keeps what was learnt of the service's rate limit."""
 
-KEEP_LIMITS_S = 5.0
-"""How often it is kept: within a window of a minute, a crash forgets a few requests at most."""
+LEARNT = "learnt"
+"""And where what the vendor's module found out about it."""
+
+KEEP_LEARNT_S = 5.0
+"""How often they are kept: within a window of a minute, a crash forgets a few requests at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,39 +58,22 @@ class App:
     catalogue: Catalogue
     listings: Listings
     reading: Reading
+    deletions: Deletions
     tree: Tree
-
-
-def make_vendor(account: AccountConfig) -> Vendor:
-    """The vendor's module with this account's secrets, read now.
-
-    Raises ConfigError where a secret cannot be read or is of no use.
-    """
-    match account.auth:
-        case TokenAuth(token=token):
-            secrets = {"token": token.read()}
-        case PasswordAuth(username=username, password=password):
-            secrets = {"username": username, "password": password.read()}
-    try:
-        options = ApizeeOptions(
-            base_url=account.base_url,
-            user=account.user,
-            filters=ApizeeFilters(**asdict(account.filters)),
-            **secrets,
-        )
-    except ValueError as error:
-        raise ConfigError([f"accounts.{account.name}: {error}"]) from None
-    return VENDORS[account.vendor](options)
 
 
 @asynccontextmanager
 async def remote_account(
-    account: AccountConfig, limits: dict[str, object] | None = None
+    account: AccountConfig,
+    database: Database | None = None,
+    conversations: Callable[[], Sequence[str]] | None = None,
 ) -> AsyncIterator[RemoteAccount]:
-    """The account over the network. `limits` is what an earlier process learnt of its rate."""
+    """The account over the network. `database` holds what an earlier process learnt of the service;
+    `conversations` are those that are known, where the configuration's are not all."""
+    known = conversations or Conversations(account.service.listed)
 
     async def reread() -> Vendor:
-        return await trio.to_thread.run_sync(make_vendor, account)
+        return await trio.to_thread.run_sync(make_vendor, account, known)
 
     cert = account.client_cert
     transport = TransportOptions(
@@ -87,7 +82,11 @@ async def remote_account(
         client_key=cert.key if cert else None,
     )
     options = RemoteOptions(requests_per_minute=account.requests_per_minute, transport=transport)
-    vendor = await trio.to_thread.run_sync(make_vendor, account)
+    vendor = await reread()
+    limits = database.remembered(LIMITS) if database else None
+    learnt = database.remembered(LEARNT) if database else None
+    if isinstance(learnt, dict):
+        vendor.learnt = learnt
     async with RemoteAccount(account.name, vendor, options, limits=limits, reread=reread) as source:
         yield source
 
@@ -108,9 +107,9 @@ async def running(
     """
     folder = private_cache_dir(cache_dir / account.name)
     names = Names(account.names.value)
-    filters = ",".join(asdict(account.filters).values())
+    named = Conversations(account.service.listed)
     identity = "|".join(
-        (account.vendor, account.base_url, account.user or "", names.value, account.time_zone.key)
+        (account.vendor, account.base_url, _whose(account.service), names.value, account.time_zone.key)
     )
     with catalogue.opened(
         folder / "catalogue.sqlite3",
@@ -120,58 +119,111 @@ async def running(
         folder_of=folder_name,
     ) as opened:
         async with (
-            remote_account(account, opened.database.remembered(LIMITS)) as source,
-            syncing(source, opened, _sync_options(account, filters), emit=emit) as listings,
+            remote_account(
+                account, opened.database, lambda: (*named(), *opened.views.conversations())
+            ) as source,
             reading(source, _reading_options(cache, folder)) as bytes_,
         ):
-            tree = Tree(
-                opened,
-                listings,
-                bytes_,
-                source,
-                source.traits,
-                TreeOptions(
-                    account=account.name,
-                    vendor=account.vendor,
-                    zone=account.time_zone,
-                    since=account.since,
-                    fresh_for_s=account.fresh_for_s,
-                    deletable=(delete or account.delete or Delete.DENY) is not Delete.DENY,
-                ),
-                wall_clock=time.time,
-                room=lambda: shutil.disk_usage(folder).free,
-            )
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_keep_limits, source, opened)
-                yield App(account, source, opened, listings, bytes_, tree)
-                nursery.cancel_scope.cancel()
+            policy = policy_of(delete or account.delete, source.traits)
+
+            def changed(changes: Sequence[Change]) -> None:
+                bytes_.forget({change.media for change in changes if change.kind is ChangeKind.REMOVED})
+                emit(changes)
+
+            async with (
+                syncing(source, opened, _sync_options(account, named), emit=changed) as listings,
+                deleting(
+                    source,
+                    opened,
+                    Journal(folder),
+                    policy=policy,
+                    limit=account.delete_limit,
+                    emit=changed,
+                    wall_clock=time.time,
+                ) as deletions,
+                editing(source, opened, emit=changed) as edits,
+            ):
+                tree = Tree(
+                    opened,
+                    listings,
+                    bytes_,
+                    source,
+                    deletions,
+                    edits,
+                    source.traits,
+                    TreeOptions(
+                        account=account.name,
+                        vendor=account.vendor,
+                        zone=account.time_zone,
+                        since=account.since,
+                        fresh_for_s=account.fresh_for_s,
+                        deletable=policy is not Policy.DENY,
+                        trash=source.traits.trash,
+                        titles=names is Names.TITLE,
+                        editable=source.traits.editable,
+                    ),
+                    wall_clock=time.time,
+                    room=lambda: shutil.disk_usage(folder).free,
+                    emit=changed,
+                )
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_keep_learnt, source, opened.database)
+                    yield App(account, source, opened, listings, bytes_, deletions, tree)
+                    nursery.cancel_scope.cancel()
 
 
-async def _keep_limits(source: RemoteAccount, opened: Catalogue) -> None:
-    """What is known of the service's rate outlives a crash: a new daemon must not spend it twice."""
-    kept = opened.database.remembered(LIMITS)
+def policy_of(wanted: Delete | None, traits: Traits) -> Policy:
+    """What `rm` does; nobody loses a recording by a default. Raises ConfigError for what the service cannot
+    do."""
+    possible = {Delete.TRASH: traits.trash, Delete.PERMANENT: traits.deletable}
+    if wanted is None:
+        wanted = Delete.TRASH if traits.trash else Delete.DENY
+    if not possible.get(wanted, True):
+        raise ConfigError([f'delete = "{wanted.value}": the service cannot do that'])
+    return Policy(wanted.value)
+
+
+async def _keep_learnt(source: RemoteAccount, database: Database) -> None:
+    """What is known of the service outlives a crash: a new daemon must not spend its rate twice, nor
+    find out anew what its documentation does not say."""
+    kept: dict[str, object] = {}
     try:
         while True:
-            await trio.sleep(KEEP_LIMITS_S)
-            kept = _keep(opened, kept, source.export_limits())
+            kept = _keep(database, kept, source)
+            await trio.sleep(KEEP_LEARNT_S)
     finally:
-        _keep(opened, kept, source.export_limits())
+        _keep(database, kept, source)
 
 
-def _keep(opened: Catalogue, kept: object, limits: object) -> object:
+def _keep(database: Database, kept: dict[str, object], source: RemoteAccount) -> dict[str, object]:
+    known: dict[str, object] = {LIMITS: source.export_limits(), LEARNT: dict(source.learnt)}
     try:
-        if limits != kept:
-            opened.database.remember(LIMITS, limits)
+        for key, value in known.items():
+            if value != kept.get(key):
+                database.remember(key, value)
     except MediafsError as error:
-        log.warning("the service's rate limit cannot be remembered: %s", error)
-    return limits
+        log.warning("what was learnt of the service cannot be remembered: %s", error)
+    return known
 
 
-def _sync_options(account: AccountConfig, filters: str) -> SyncOptions:
+def _whose(service: Service) -> str:
+    """What tells archives at one address apart, as far as the configuration says it openly."""
+    match service:
+        case ApizeeConfig(user=user):
+            return user or ""
+        case VonageConfig(application_id=application):
+            return application or ""
+    return ""
+
+
+def _sync_options(account: AccountConfig, named: Conversations) -> SyncOptions:
+    filters = ""
+    if isinstance(account.service, ApizeeConfig):
+        filters = ",".join(asdict(account.service.filters).values())
     return SyncOptions(
         zone=account.time_zone,
         since=account.since,
-        conversations=_Conversations(account),
+        conversations=named,
         fresh_for_s=account.fresh_for_s,
         list_deadline_s=account.list_deadline_s,
         filter_names=filters,
@@ -184,14 +236,14 @@ def _reading_options(cache: CacheConfig, folder: Path) -> ReadingOptions:
     return ReadingOptions(memory=cache.memory, spool_directory=spool)
 
 
-class _Conversations:
+class Conversations:
     """What the configuration names; its file is read again when it has changed."""
 
-    def __init__(self, account: AccountConfig) -> None:
-        self._named = account.conversations
-        self._file = account.conversations_file
+    def __init__(self, listed: Listed) -> None:
+        self._named = listed.ids
+        self._file = listed.file
         self._read: tuple[ConversationId, ...] = ()
-        self._state: tuple[int, int] | None = None
+        self._state: tuple[int, ...] | None = None
 
     def __call__(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self._named, *self._from_file())))
@@ -201,10 +253,13 @@ class _Conversations:
             return ()
         try:
             found = os.stat(self._file)
-            state = (found.st_mtime_ns, found.st_size)
+            state = (found.st_dev, found.st_ino, found.st_ctime_ns, found.st_size)
             if state != self._state:
-                self._read, self._state = read_conversations(self._file), state
-        except (OSError, MediafsError):
+                self._state = state  # also of one that is of no use: it is told once
+                self._read = read_conversations(self._file)
+        except OSError:
             # A file that is being replaced is away for a moment: what it said last still holds.
             pass
+        except ConfigError as error:
+            log.warning("by-conversation/ goes on as before: %s", "; ".join(error.problems[:3]))
         return self._read

@@ -6,6 +6,8 @@
     |- Denied              the service refuses (403)
     |  `- CredentialsRefused   ... because of who asks (401 after one renewal): a lasting state
     |- Forbidden           our own policy refuses (delete = "deny", read-only content)
+    |- Busy                a directory that is part of the tree itself
+    |- NotEmpty            a directory that holds media, or may hold some
     |- ReadOnly            content cannot be written
     |- Late                throttled, or not done within the deadline
     |- Unavailable         the service cannot be reached, or answers 5xx after retries
@@ -32,6 +34,10 @@ from collections.abc import Sequence
 class MediafsError(Exception):
     """Any failure that is explained. Everything else is a bug."""
 
+    undecided = False
+    """Of a change at the service: it may have been carried out all the same, for no answer said that it
+    was not."""
+
 
 class NotFound(MediafsError):
     """There is no such thing."""
@@ -51,6 +57,14 @@ class CredentialsRefused(Denied):
 
 class Forbidden(MediafsError):
     """Our own policy refuses."""
+
+
+class Busy(MediafsError):
+    """The directory is part of the tree itself: it cannot go."""
+
+
+class NotEmpty(MediafsError):
+    """The directory holds media, or nobody knows that it holds none."""
 
 
 class ReadOnly(MediafsError):

@@ -233,6 +233,8 @@ class Traits:
     user: UserId | None = None
     """The one user whose media the account's own listing shows; None: all, or the token's own."""
 
+    enumerable: bool = True
+    """The service lists what it has; else only what is named or was looked up is known, and never all."""
     in_date_order: bool = True
     """A listing can be had by date, in either order; else only whole, in the service's own order."""
     records_tell_conversation: bool = False
@@ -283,6 +285,16 @@ class Erased:
     """How the service said so, such as `DELETE 200`; for the log of deletions."""
     carried_out: bool = True
     """False: it was gone already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requester:
+    """The process that asks for a change."""
+
+    uid: int
+    pid: int
+    program: str
+    """As the kernel calls it; empty where it has ended already."""
 
 
 # --- what listings find ----------------------------------------------------------------------------

@@ -25,6 +25,7 @@ ALLOWED = {
         "notify",
         "paths",
         "sandbox",
+        "writing",
         "__init__",
     },
     "app": {
@@ -37,8 +38,11 @@ ALLOWED = {
         "remote",
         "sync",
         "tree",
+        "vendor_options",
         "vendors",
+        "writing",
     },
+    "vendor_options": {"config", "errors", "vendors"},
     "mount": {"tree", "errors", "model"},
     "config": {"errors", "model"},
     "control": {"errors", "model"},
@@ -46,6 +50,7 @@ ALLOWED = {
     "paths": {"errors"},
     "notify": set(),
     "tree": {"catalogue", "reading", "errors", "model"},
+    "writing": {"source", "catalogue", "errors", "model"},
     "sync": {"source", "catalogue", "errors", "model"},
     "remote": {"vendors", "source", "errors", "model"},
     "reading": {"source", "errors", "model"},
@@ -64,6 +69,7 @@ HOMES = {
     "sqlite3": "catalogue",
     "h11": "sandbox",
     "defusedxml": "vendors",
+    "jwt": "vendors",
 }
 
 

@@ -1,7 +1,9 @@
 """What is remembered of an archive."""
 
-from .contents import FolderOf, NameOf
 from .coverage import Coverage, CrawlState, ListingState
+from .database import Database
+from .filenames import NameOf
+from .humans import FolderOf
 from .scopes import RECENT_COUNT
 from .store import Catalogue, opened
 from .views import Stat, Views
@@ -11,6 +13,7 @@ __all__ = [
     "Catalogue",
     "Coverage",
     "CrawlState",
+    "Database",
     "FolderOf",
     "ListingState",
     "NameOf",

@@ -9,18 +9,18 @@ Invariants, true between any two calls:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import tzinfo
 from typing import Final, NamedTuple
 
-from ..model import Change, ChangeKind, Conversation, Inode, Media, MediaId, Owner, User
+from ..model import Change, ChangeKind, Conversation, Edits, Inode, Media, MediaId, User
 from .database import Database
 from .directories import Directories
-from .records import dump_fields, load_media
-
-NameOf = Callable[[Media, int], str]
-FolderOf = Callable[[str, str | None], str]
+from .filenames import FileNames, NameOf
+from .humans import FolderOf, Humans, Named
+from .records import dump_fields, load_media, with_kept
 
 
 class _Row(NamedTuple):
@@ -29,21 +29,25 @@ class _Row(NamedTuple):
     inode: Inode
     live: int
     dated: int
+    trashed: int
     seen: int
     created: float
     size: int | None
     owner: str | None
     fields: str
+    kept: str
 
-    def is_already(self, media: Media, fields: str, dated: bool) -> bool:
+    def is_already(self, media: Media, fields: str, dated: bool, trashed: bool | None) -> bool:
         """Whether there is nothing to change."""
+        if trashed is not None and bool(self.trashed) is not trashed:
+            return False
         owner = media.owner.id if media.owner else None
         known = (self.created, self.size, self.owner, self.fields)
         same = known == (media.created.timestamp(), media.size, owner, fields)
         return bool(self.live) and same and bool(self.dated or not dated)
 
 
-_ROW: Final = "inode, live, dated, seen, created, size, owner, fields"
+_ROW: Final = "inode, live, dated, trashed, seen, created, size, owner, fields, kept"
 
 
 class Contents:
@@ -61,8 +65,8 @@ class Contents:
         self._db = database
         self._directories = directories
         self._zone = zone
-        self._name_of = name_of
-        self._folder_of = folder_of
+        self._names = FileNames(database, name_of)
+        self._humans = Humans(database, directories, folder_of)
         self.edition = 0
         """Grows with everything that changes what a listing shows."""
 
@@ -75,16 +79,18 @@ class Contents:
         *,
         dated: bool = True,
         conversation: Conversation | None = None,
+        trashed: bool | None = None,
     ) -> list[Change]:
         """Takes in the records of one page, asked for at `clock`. Returns what changed.
 
         `dated`: they are among what the account's own listing shows, and so in by-date. Not so what
         only a listing of somebody else's media, or of a conversation with others, has shown.
+        `trashed`: they are in the vendor's trash, or are not; None: the page does not tell.
         """
         changes: list[Change] = []
         with self._db.transaction():
             for one in media:
-                changes += self._put_one(one, clock, dated)
+                changes += self._put_one(one, clock, dated, trashed)
                 scopes = [conversation] if conversation else []
                 scopes += [Conversation(one.conversation)] if one.conversation is not None else []
                 for scope in scopes:
@@ -92,20 +98,22 @@ class Contents:
         self.edition += bool(changes)
         return changes
 
-    def _put_one(self, media: Media, clock: int, dated: bool) -> list[Change]:
+    def _put_one(self, media: Media, clock: int, dated: bool, trashed: bool | None) -> list[Change]:
         found = self._db.execute(f"SELECT {_ROW} FROM media WHERE id = ?", (media.id,)).fetchone()
         old = _Row(*found) if found else None
-        if old is not None and not old.live and clock <= old.seen:
+        if old is not None and self._is_older(old, clock, dated):
             return []
         if old is not None and media.size is None:
             media = _settled(media, old)
-        changes = self._know_person(media.owner, media) if media.owner else []
+        if old is not None:
+            media = with_kept(media, old.kept)
+        changes = self._know_humans(media)
         fields = dump_fields(media)
-        if old is not None and old.is_already(media, fields, dated):
+        if old is not None and old.is_already(media, fields, dated, trashed):
             self._db.execute("UPDATE media SET seen = MAX(seen, ?) WHERE inode = ?", (clock, old.inode))
             return changes
-        name, base, renamed = self._place(media)
-        changes += renamed
+        name, base, renamed = self._names.place(media)
+        changes += [self._renamed(*one) for one in renamed]
         before = self._places(old.inode) if old is not None and old.live else ()
         values = {
             "id": media.id,
@@ -118,9 +126,22 @@ class Contents:
             "owner": media.owner.id if media.owner else None,
             "seen": clock,
             "fields": fields,
+            "trashed": old.trashed if old is not None and trashed is None else bool(trashed),
         }
         inode = self._insert(values) if old is None else self._update(old.inode, values)
         return [*changes, self._difference(old, inode, media, before)]
+
+    def _is_older(self, old: _Row, clock: int, dated: bool) -> bool:
+        """Whether a page asked for at `clock` is older than what is known: it was under way while the
+        media was deleted, or changed."""
+        if not old.live:
+            return clock <= old.seen
+        return clock < old.seen and bool(old.dated or not dated)
+
+    def _renamed(self, inode: Inode, media: MediaId, before: str) -> Change:
+        now = self._places(inode)
+        places = (*((folder, before) for folder, _ in now), *now)
+        return Change(kind=ChangeKind.CHANGED, inode=inode, media=media, places=places)
 
     def _insert(self, values: dict[str, object]) -> Inode:
         names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
@@ -131,9 +152,9 @@ class Contents:
 
     def _update(self, inode: Inode, values: dict[str, object]) -> Inode:
         self._db.execute(
-            "UPDATE media SET live = 1, dated = MAX(dated, :dated), name = :name, base = :base,"
-            " created = :created, day = :day, size = :size, owner = :owner, seen = MAX(seen, :seen),"
-            " fields = :fields WHERE inode = :inode",
+            "UPDATE media SET live = 1, dated = MAX(dated, :dated) AND NOT :trashed, trashed = :trashed,"
+            " name = :name, base = :base, created = :created, day = :day, size = :size, owner = :owner,"
+            " seen = MAX(seen, :seen), fields = :fields WHERE inode = :inode",
             {**values, "inode": inode},
         )
         self._count_links(inode)
@@ -150,23 +171,15 @@ class Contents:
         content = was.validator != media.validator
         return Change(kind=ChangeKind.CHANGED, inode=inode, media=media.id, places=places, content=content)
 
-    def _know_person(self, owner: Owner, media: Media) -> list[Change]:
-        """The newest record that has a name gives a user his."""
-        row = self._db.execute("SELECT name, folder, named FROM person WHERE id = ?", (owner.id,)).fetchone()
+    def _know_humans(self, media: Media) -> list[Change]:
+        changes: list[Change] = []
         created = media.created.timestamp()
-        if row is not None and (owner.name is None or row[0] == owner.name or created < row[2]):
-            return []
-        folder = self._folder_of(owner.id, owner.name)
-        self._db.execute(
-            "INSERT OR REPLACE INTO person VALUES (?, ?, ?, ?)", (owner.id, owner.name, folder, created)
-        )
-        index = self._directories.known("view", "by-user")
-        if index is None:
-            return []
-        self._directories.touch([index])
-        names = [folder] if row is None else [row[1], folder]
-        places = tuple((index, name) for name in names)
-        return [Change(kind=ChangeKind.CHANGED, inode=index, media=media.id, places=places)]
+        if media.owner:
+            changes += self._humans.know(Named.PERSON, media.owner.id, media.owner.name, created, media.id)
+        if media.conversation is not None and media.conversation_name:
+            name = media.conversation_name
+            changes += self._humans.know(Named.CONVERSATION, media.conversation, name, created, media.id)
+        return changes
 
     def _join(self, scope: Conversation, id_: MediaId, clock: int) -> list[Change]:
         (inode, live) = self._db.execute("SELECT inode, live FROM media WHERE id = ?", (id_,)).fetchone()
@@ -183,49 +196,42 @@ class Contents:
         self._db.execute("INSERT INTO member VALUES (?, ?, ?)", (scope.id, inode, clock))
         return [self._place_changed("conversation", scope.id, Inode(inode), id_)]
 
+    def trash(self, id_: MediaId, trashed: bool) -> list[Change]:
+        """The media was put into the vendor's trash, or taken out of it."""
+        with self._db.transaction():
+            row = self._db.execute("SELECT inode FROM media WHERE live AND id = ?", (id_,)).fetchone()
+            if row is None:
+                return []
+            inode = Inode(row[0])
+            before = self._places(inode)
+            self._db.execute(
+                "UPDATE media SET trashed = ?, dated = ?, seen = ? WHERE inode = ?",
+                (trashed, not trashed, self._db.clock(), inode),
+            )
+            self._count_links(inode)
+            places = tuple(sorted(set(before) ^ set(self._places(inode))))
+            self._directories.touch(place for place, _ in places)
+        self.edition += 1
+        return [Change(kind=ChangeKind.CHANGED, inode=inode, media=id_, places=places)]
+
+    def keep(self, inode: Inode, edits: Edits) -> list[Change]:
+        """Remembers what was written to fields that no record shows. Returns what changed."""
+        with self._db.transaction():
+            row = self._db.execute(
+                "SELECT id, created, size, fields, kept FROM media WHERE live AND inode = ?", (inode,)
+            ).fetchone()
+            if row is None:
+                return []
+            kept = {**json.loads(row[4]), **edits}
+            text = json.dumps({name: value for name, value in kept.items() if value is not None})
+            self._db.execute("UPDATE media SET kept = ? WHERE inode = ?", (text, inode))
+            media = replace(load_media(*row[:4]), **edits)  # type: ignore[arg-type]  # text fields only
+            return self._put_one(media, self._db.clock(), dated=False, trashed=None)
+
     def settle(self, inode: Inode, size: int) -> None:
         """The true size, in bytes, of a media whose record does not tell it."""
         self._db.execute("UPDATE media SET size = ? WHERE inode = ? AND size IS NULL", (size, inode))
         self.edition += 1
-
-    # --- names ---------------------------------------------------------------------------------------
-
-    def _place(self, media: Media) -> tuple[str, str, list[Change]]:
-        """The name of a media and what else had to be renamed: all that meet give way alike.
-
-        If the first to come kept its plain name, names would depend on the order of arrival.
-        """
-        renamed: list[Change] = []
-        base = self._name_of(media, 0)
-        level = self._clash_level(base)
-        while True:
-            name = self._name_of(media, level)
-            other = self._db.execute(
-                "SELECT base FROM media WHERE live AND name = ? AND id != ?", (name, media.id)
-            ).fetchone()
-            if other is None:
-                return name, base, renamed
-            level += 1
-            for met in {base, other[0]}:
-                self._db.execute("INSERT OR REPLACE INTO clash VALUES (?, ?)", (met, level))
-            renamed += self._rename_all(other[0], level, besides=media.id)
-
-    def _clash_level(self, base: str) -> int:
-        row = self._db.execute("SELECT level FROM clash WHERE base = ?", (base,)).fetchone()
-        return 0 if row is None else int(row[0])
-
-    def _rename_all(self, base: str, level: int, besides: MediaId) -> list[Change]:
-        changes = []
-        for inode, id_, created, size, fields in self._db.execute(
-            "SELECT inode, id, created, size, fields FROM media WHERE live AND base = ? AND id != ?",
-            (base, besides),
-        ).fetchall():
-            before = self._places(inode)
-            name = self._name_of(load_media(id_, created, size, fields), level)
-            self._db.execute("UPDATE media SET name = ? WHERE inode = ?", (name, inode))
-            places = (*before, *self._places(inode))
-            changes.append(Change(kind=ChangeKind.CHANGED, inode=Inode(inode), media=id_, places=places))
-        return changes
 
     # --- what a whole listing proves -----------------------------------------------------------------
 
@@ -246,6 +252,11 @@ class Contents:
         with self._db.transaction():
             return self._remove_unseen("dated AND created > ?", (since,), clock)
 
+    def cover_trash(self, clock: int) -> list[Change]:
+        """A listing begun at `clock` has read the trash whole: what it did not show is not in it."""
+        with self._db.transaction():
+            return self._remove_unseen("trashed", (), clock)
+
     def leave_conversation(self, scope: Conversation, clock: int) -> tuple[list[Change], list[Media]]:
         """A crawl begun at `clock` has read the conversation whole. Returns changes, and who left it.
 
@@ -253,7 +264,8 @@ class Contents:
         """
         with self._db.transaction():
             left = self._loaded(
-                "JOIN member USING (inode) WHERE conversation = ? AND member.seen < ?", (scope.id, clock)
+                "JOIN member USING (inode) WHERE NOT trashed AND conversation = ? AND member.seen < ?",
+                (scope.id, clock),
             )
             for inode, _ in left:
                 self._db.execute("DELETE FROM member WHERE conversation = ? AND inode = ?", (scope.id, inode))
@@ -263,7 +275,9 @@ class Contents:
     def leave_user(self, scope: User, clock: int) -> tuple[list[Change], list[Media]]:
         """As `leave_conversation`; the next record that names the user as owner undoes it."""
         with self._db.transaction():
-            left = self._loaded("WHERE live AND owner = ? AND media.seen < ?", (scope.id, clock))
+            left = self._loaded(
+                "WHERE live AND NOT trashed AND owner = ? AND media.seen < ?", (scope.id, clock)
+            )
             for inode, _ in left:
                 self._db.execute("UPDATE media SET owner = NULL WHERE inode = ?", (inode,))
             changes = [self._place_changed("user", scope.id, inode, media.id) for inode, media in left]
@@ -288,12 +302,18 @@ class Contents:
     def _remove(self, inode: int, id_: str) -> Change:
         places = self._places(inode)
         self._directories.touch(place for place, _ in places)
+        base, owner = self._db.execute("SELECT base, owner FROM media WHERE inode = ?", (inode,)).fetchone()
+        conversations = self._conversations_of(inode)
         self._db.execute("DELETE FROM member WHERE inode = ?", (inode,))
         self._db.execute(
-            "UPDATE media SET live = 0, dated = 0, name = '', base = '', owner = NULL, links = 0,"
-            " fields = '{}', seen = ? WHERE inode = ?",
+            "UPDATE media SET live = 0, dated = 0, trashed = 0, name = '', base = '', owner = NULL,"
+            " links = 0, fields = '{}', kept = '{}', seen = ? WHERE inode = ?",
             (self._db.clock(), inode),
         )
+        self._humans.forget_unused(Named.PERSON, owner)
+        for conversation in conversations:
+            self._humans.forget_unused(Named.CONVERSATION, conversation)
+        self._names.forget_unused(base)
         self.edition += 1
         return Change(kind=ChangeKind.REMOVED, inode=Inode(inode), media=MediaId(id_), places=places)
 
@@ -311,22 +331,28 @@ class Contents:
 
     def _count_links(self, inode: Inode) -> None:
         self._db.execute(
-            "UPDATE media SET links = dated + (owner IS NOT NULL)"
-            " + (SELECT COUNT(*) FROM member WHERE member.inode = media.inode) WHERE inode = ?",
+            "UPDATE media SET links = CASE trashed WHEN 1 THEN 1 ELSE dated + (owner IS NOT NULL)"
+            " + (SELECT COUNT(*) FROM member WHERE member.inode = media.inode) END WHERE inode = ?",
             (inode,),
         )
 
     def _places(self, inode: int) -> tuple[tuple[Inode, str], ...]:
         """The directories that were ever looked at in which a media has its name now."""
-        name, dated, day, owner = self._db.execute(
-            "SELECT name, dated, day, owner FROM media WHERE inode = ?", (inode,)
+        name, dated, day, owner, trashed = self._db.execute(
+            "SELECT name, dated, day, owner, trashed FROM media WHERE inode = ?", (inode,)
         ).fetchone()
-        keys = [("day", str(day)), ("view", "recent")] if dated else []
-        keys += [("user", owner)] if owner is not None else []
-        of = self._db.execute("SELECT conversation FROM member WHERE inode = ?", (inode,))
-        keys += [("conversation", conversation) for (conversation,) in of]
+        if trashed:
+            keys = [("view", "trash")]
+        else:
+            keys = [("day", str(day)), ("view", "recent")] if dated else []
+            keys += [("user", owner)] if owner is not None else []
+            keys += [("conversation", conversation) for conversation in self._conversations_of(inode)]
         known = (self._directories.known(kind, key) for kind, key in keys)
         return tuple((folder, name) for folder in known if folder is not None)
+
+    def _conversations_of(self, inode: int) -> list[str]:
+        of = self._db.execute("SELECT conversation FROM member WHERE inode = ?", (inode,))
+        return [conversation for (conversation,) in of]
 
 
 def _settled(media: Media, old: _Row) -> Media:

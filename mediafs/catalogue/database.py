@@ -5,19 +5,28 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..errors import LocalFailure, MediafsError, NoRoom
+from .migrations import SCHEMA_VERSION, migrate
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 1
 FIRST_DIRECTORY: Final = 1 << 40
 """Inodes from here on are directories and symlinks; below it media."""
+
+
+class Trouble(NamedTuple):
+    """A failure of the catalogue's file, for `status`."""
+
+    error: MediafsError
+    at: float
+    """Unix time."""
 
 
 class Database:
@@ -28,18 +37,25 @@ class Database:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.trouble: Trouble | None = None
+        """The last failure, whatever it was that failed."""
 
     def execute(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
         try:
             return self._connection.execute(sql, values)
         except sqlite3.Error as error:
-            raise _failure(error) from error
+            raise self._failed(error) from error
 
     def executemany(self, sql: str, values: Iterable[Sequence[object]]) -> None:
         try:
             self._connection.executemany(sql, values)
         except sqlite3.Error as error:
-            raise _failure(error) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.Error) -> MediafsError:
+        failure = _failure(error)
+        self.trouble = Trouble(failure, time.time())
+        return failure
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -82,6 +98,10 @@ class Database:
     def clock(self) -> int:
         """The clock as it stands."""
         return int(self.remembered("clock") or 0)
+
+    def scrub(self) -> None:
+        """Writes the journal into the file and empties it: it still holds what was overwritten."""
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
         """Closes the file and notes that it was closed in order."""
@@ -130,7 +150,7 @@ def _unusable(connection: sqlite3.Connection, identity: str) -> str | None:
         )
         connection.execute("INSERT INTO meta VALUES ('identity', ?)", (json.dumps(identity),))
         return None
-    if version != SCHEMA_VERSION:
+    if not 1 <= version <= SCHEMA_VERSION:
         return f"was written by another version of mediafs (schema {version})"
     kept = dict(
         connection.execute("SELECT key, value FROM meta WHERE key IN ('identity', 'closed')").fetchall()
@@ -141,6 +161,9 @@ def _unusable(connection: sqlite3.Connection, identity: str) -> str | None:
     closed_in_order = json.loads(kept.get("closed", "false"))
     if not closed_in_order and connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
         return "is damaged"
+    if version < SCHEMA_VERSION:
+        migrate(connection, version)
+        log.info("the catalogue of an earlier version was taken over (schema %d)", version)
     return None
 
 

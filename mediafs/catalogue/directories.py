@@ -43,6 +43,10 @@ class Directories:
         ).fetchone()
         return None if row is None else Inode(row[0])
 
+    def retire(self, kind: str, key: str) -> None:
+        """The directory was removed: should it come back, then under another inode."""
+        self._db.execute("DELETE FROM directory WHERE kind = ? AND key = ?", (kind, key))
+
     def touch(self, folders: Iterable[Inode]) -> None:
         now = self._now()
         self._db.executemany(

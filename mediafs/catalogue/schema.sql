@@ -22,6 +22,8 @@ CREATE TABLE media (
     size INTEGER,                            -- bytes; NULL where the service does not tell
     owner TEXT,                              -- person.id
     links INTEGER NOT NULL DEFAULT 1,        -- names in by-date, by-user and by-conversation
+    trashed INTEGER NOT NULL DEFAULT 0,      -- 1: in the vendor's trash, and so in no other view
+    kept TEXT NOT NULL DEFAULT '{}',         -- JSON: what was written to fields that no record shows
     seen INTEGER NOT NULL,                   -- the catalogue's clock when the last page that showed it was
                                              -- asked for; of one that is gone, when it was found to be
     fields TEXT NOT NULL                     -- JSON of the rest of model.Media
@@ -31,6 +33,7 @@ CREATE INDEX media_base ON media(base) WHERE live;
 CREATE INDEX media_day ON media(day) WHERE live AND dated;
 CREATE INDEX media_owner ON media(owner) WHERE live;
 CREATE INDEX media_created ON media(created, id) WHERE live AND dated;
+CREATE INDEX media_trashed ON media(created, id) WHERE live AND trashed;
 
 -- Base names that two media wanted: how far their hashes are drawn out. Never lowered, so that the
 -- end of one media does not rename another.
@@ -52,6 +55,14 @@ CREATE INDEX member_inode ON member(inode);
 CREATE TABLE person (
     id TEXT PRIMARY KEY,
     name TEXT,
+    folder TEXT NOT NULL UNIQUE,
+    named REAL NOT NULL                      -- `created` of the record that gave the name
+) WITHOUT ROWID;
+
+-- Conversations that have a name, as the newest record gives it; `folder` is made of both.
+CREATE TABLE conversation (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
     folder TEXT NOT NULL UNIQUE,
     named REAL NOT NULL                      -- `created` of the record that gave the name
 ) WITHOUT ROWID;

@@ -34,13 +34,13 @@ def where(scope: Scope) -> tuple[str, tuple[object, ...]]:
                 return "dated AND day >= ?", (first.toordinal(),)
             return "dated AND day BETWEEN ? AND ?", (first.toordinal(), last.toordinal())
         case Conversation(id_):
-            return "inode IN (SELECT inode FROM member WHERE conversation = ?)", (id_,)
+            return "NOT trashed AND inode IN (SELECT inode FROM member WHERE conversation = ?)", (id_,)
         case User(id_):
-            return "owner = ?", (id_,)
+            return "NOT trashed AND owner = ?", (id_,)
         case Recent():
             newest = "SELECT inode FROM media WHERE live AND dated ORDER BY created DESC, id DESC LIMIT ?"
             return f"inode IN ({newest})", (RECENT_COUNT,)
         case Everything():
             return "1", ()
         case Trash():
-            return "0", ()
+            return "trashed", ()

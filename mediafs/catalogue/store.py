@@ -7,6 +7,7 @@ what happens between two awaits of a caller is one critical section.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +15,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
+from typing import Final
 
-from .contents import Contents, FolderOf, NameOf
+from .contents import Contents
 from .coverage import Coverage
 from .database import Database, connect
 from .directories import Directories
+from .filenames import NameOf
+from .humans import FolderOf
 from .views import Views
 
 log = logging.getLogger(__name__)
+
+_ASIDE: Final = ".set-aside-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +35,20 @@ class Catalogue:
     """One account's archive: `contents` takes in, `coverage` remembers what was listed whole,
     `views` answers, `directories` has the inodes of what is not a media."""
 
+    path: Path
     database: Database
     contents: Contents
     coverage: Coverage
     views: Views
     directories: Directories
+
+    def scrub(self) -> None:
+        """Nothing on this disk holds the text of what was removed before: not the file (SQLite writes zeros
+        over it), not its journal, and not a catalogue that was set aside."""
+        self.database.scrub()
+        for aside in self.path.parent.glob(f"{self.path.name}{_ASIDE}*"):
+            with contextlib.suppress(OSError):
+                aside.unlink()
 
 
 @contextmanager
@@ -62,13 +77,13 @@ def opened(
     directories = Directories(database, wall_clock)
     contents = Contents(database, directories, zone=zone, name_of=name_of, folder_of=folder_of)
     try:
-        yield Catalogue(database, contents, Coverage(database), Views(database), directories)
+        yield Catalogue(path, database, contents, Coverage(database), Views(database), directories)
     finally:
         database.close()
 
 
 def _set_aside(path: Path, now: float) -> None:
-    aside = f"{path.name}.set-aside-{now:.0f}"
+    aside = f"{path.name}{_ASIDE}{now:.0f}"
     # The journals go along: left behind, they would be replayed into the new file.
     for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from ..model import Inode, Media, Scope, UserId
+from ..model import Conversation, ConversationId, Inode, Media, Scope, User, UserId
 from .database import Database
 from .records import load_media
 from .scopes import where
@@ -98,7 +98,8 @@ class Views:
             (UserId(id_), folder)
             for id_, folder in self._db.execute(
                 "SELECT id, folder FROM person"
-                " WHERE EXISTS (SELECT 1 FROM media WHERE live AND owner = person.id) ORDER BY folder"
+                " WHERE EXISTS (SELECT 1 FROM media WHERE live AND NOT trashed AND owner = person.id)"
+                " ORDER BY folder"
             )
         ]
 
@@ -106,13 +107,24 @@ class Views:
         row = self._db.execute("SELECT id FROM person WHERE folder = ?", (folder,)).fetchone()
         return None if row is None else UserId(row[0])
 
-    def person_folder(self, id_: UserId) -> str | None:
-        row = self._db.execute("SELECT folder FROM person WHERE id = ?", (id_,)).fetchone()
+    def conversation_by_folder(self, folder: str) -> ConversationId | None:
+        row = self._db.execute("SELECT id FROM conversation WHERE folder = ?", (folder,)).fetchone()
+        return None if row is None else ConversationId(row[0])
+
+    def human_folder(self, scope: User | Conversation) -> str | None:
+        """The directory name of a user, or of a conversation that has a name of its own."""
+        table = "person" if isinstance(scope, User) else "conversation"
+        row = self._db.execute(f"SELECT folder FROM {table} WHERE id = ?", (scope.id,)).fetchone()
         return None if row is None else str(row[0])
 
     def conversations(self) -> list[str]:
         """Ids of the conversations that are known to have media."""
-        return [id_ for (id_,) in self._db.execute("SELECT DISTINCT conversation FROM member")]
+        return [
+            id_
+            for (id_,) in self._db.execute(
+                "SELECT DISTINCT conversation FROM member JOIN media USING (inode) WHERE NOT trashed"
+            )
+        ]
 
     def conversations_of(self, inode: Inode) -> list[str]:
         return [

@@ -1,4 +1,4 @@
-"""`mediafs status` and `mediafs refresh`: questions to a running daemon."""
+"""`mediafs status`, `refresh` and `allow-deletes`: what is said to a running daemon."""
 
 from __future__ import annotations
 
@@ -45,4 +45,16 @@ def refresh(given: argparse.Namespace) -> Exit:
     """Lists what lies at a path again."""
     daemon, inside = daemon_at(given.path)
     say(str(daemon.ask("refresh", path=inside)["did"]))
+    return Exit.DONE
+
+
+def allow_deletes(given: argparse.Namespace) -> Exit:
+    """Releases the brake on deletions."""
+    daemon, _ = daemon_at(given.mountpoint)
+    more = {} if given.count is None else {"count": given.count}
+    state = daemon.ask("allow-deletes", **more)
+    if not state["limit"]:
+        say("this account has no limit on deletions (delete_limit = 0)")
+    else:
+        say(f"{state['left']} more media may be deleted within the next hour")
     return Exit.DONE

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import trio
@@ -118,6 +118,16 @@ class _Desk:
                 }
             case "status":
                 return report(self._app, self._job.options.mountpoint, self._started)
+            case "allow-deletes":
+                return asdict(await self._app.deletions.allow(_count(arguments.get("count"))))
             case "refresh":
                 return {"did": await self._app.tree.refresh(str(arguments.get("path", ".")))}
         raise ValueRefused(f"this daemon knows no command {verb!r}; is it older than the command?")
+
+
+def _count(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 1_000_000:
+        return value
+    raise ValueRefused("COUNT is a whole number from 1 to 1000000")

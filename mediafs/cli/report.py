@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from ..app import App
@@ -18,6 +19,8 @@ _ADVICE: Final[Mapping[str, str]] = {
     "FilterRefused": "set filters = { conversation = ..., user = ... } to the service's query names",
     "Incomplete": "the service's listing does not add up; try again later",
     "InvalidReply": "the service, or something before it (a proxy, a sign-in page), answers nonsense",
+    "NoRoom": "make room on the disk of the cache folder, or mount with another --cache-dir",
+    "LocalFailure": "look after the disk of the cache folder, or mount with another --cache-dir",
     "NotReady": "the media is still being made; try again later",
 }
 
@@ -53,21 +56,31 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
             "requests": reading.gets,
             "spools": reading.spools,
         },
+        "deletions": {"policy": app.deletions.policy.value, **asdict(app.deletions.state())},
         "kernel": {"max_background": limits.max_background, "advice": limits.advice},
         "refused": {
             kind: why for kind in ("conversation", "user") if (why := app.listings.refusal(kind)) is not None
         },
-        "problems": [
-            {
-                "kind": problem.kind,
-                "operation": problem.operation,
-                "message": problem.message,
-                "at": problem.at_wall_s,
-                "advice": _ADVICE.get(problem.kind, ""),
-            }
-            for problem in remote.problems
-        ],
+        "problems": _problems(app),
     }
+
+
+def _problems(app: App) -> list[dict[str, Any]]:
+    """The service's and this machine's, newest first."""
+    remote = app.source.statistics().problems
+    found = [(each.kind, each.operation, each.message, each.at_wall_s) for each in remote]
+    if (trouble := app.catalogue.database.trouble) is not None:
+        found.append((type(trouble.error).__name__, "catalogue", str(trouble.error), trouble.at))
+    return [
+        {
+            "kind": kind,
+            "operation": operation,
+            "message": message,
+            "at": at,
+            "advice": _ADVICE.get(kind, ""),
+        }
+        for kind, operation, message, at in sorted(found, key=lambda one: one[3], reverse=True)
+    ]
 
 
 def words(facts: Mapping[str, Any], now: float) -> list[str]:
@@ -88,6 +101,7 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         f"  reading      {reading['open']} open, {_size(reading['fetched'])} fetched in"
         f" {reading['requests']} requests, {_size(reading['memory'])} in memory",
     ]
+    lines += _deletions(facts["deletions"], facts["mountpoint"])
     if facts["kernel"]["advice"]:
         lines.append(f"  kernel       max_background {facts['kernel']['advice']}")
     lines += [f"  refused      by-{kind}: {why}" for kind, why in facts["refused"].items()]
@@ -96,6 +110,18 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         if problem["advice"]:
             lines.append(f"               -> {problem['advice']}")
     return lines
+
+
+def _deletions(facts: Mapping[str, Any], mountpoint: str) -> list[str]:
+    if facts["policy"] == "deny":
+        return ["  deletions    refused: delete is not permitted for this account"]
+    does = "rm deletes for good" if facts["policy"] == "permanent" else "rm puts into the trash"
+    if not facts["limit"]:
+        return [f"  deletions    {does}; {facts['done']} in the last hour, no limit"]
+    line = f"  deletions    {does}; {facts['done']} in the last hour, {facts['left']} more allowed"
+    if not facts["latched"]:
+        return [line]
+    return [f"{line}: STOPPED", f"               -> if they are meant: mediafs allow-deletes {mountpoint}"]
 
 
 def _span(seconds: float) -> str:

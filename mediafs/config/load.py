@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -18,47 +18,13 @@ from ..model import AccountName, ConversationId
 from . import secrets, values
 from .document import Document, dotted, read
 from .files import read_file
-from .options import (
-    AccountConfig,
-    Auth,
-    CacheConfig,
-    ClientCert,
-    Config,
-    Filters,
-    PasswordAuth,
-    TokenAuth,
-)
+from .options import AccountConfig, CacheConfig, ClientCert, Config, Delete
 from .secrets import Secret
+from .services import ApizeeConfig, TokenAuth
 from .table import Problems, Table
 from .values import Wrong
+from .vendor_keys import EVERY_KEY, VENDORS, VendorKeys
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VendorKeys:
-    """What an account of one vendor says beside `COMMON_KEYS`."""
-
-    base_url: str | None
-    """Where the service is, unless the account says otherwise; None: the account must say."""
-    keys: tuple[str, ...]
-
-
-VENDORS: Final[Mapping[str, VendorKeys]] = MappingProxyType(
-    {
-        "apizee": VendorKeys(
-            base_url="https://cloud.apizee.com",
-            keys=(
-                "token",
-                "username",
-                "password",
-                "user",
-                "conversations",
-                "conversations_file",
-                "filters",
-            ),
-        ),
-    }
-)
-LATER_VENDORS: Final = ("vonage", "zoom", "veriff", "verba")
 COMMON_KEYS: Final = (
     "vendor",
     "base_url",
@@ -78,7 +44,6 @@ COMMON_KEYS: Final = (
     "gid",
     "umask",
 )
-SECRET_KEYS: Final = ("token", "password")
 CACHE_KEYS: Final = ("size", "keep_free", "memory")
 _ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
@@ -153,29 +118,26 @@ class _AccountReader:
 
     def account(self, name: AccountName, table: Table) -> AccountConfig | None:
         """None when too much is wrong to make one; what is wrong is noted in any case."""
-        vendor, keys = _vendor(table)
-        table.refuse_others(COMMON_KEYS + keys.keys)
+        vendor = _vendor(table)
+        keys = vendor or _likely_vendor(table)
+        table.refuse_others(COMMON_KEYS + (keys.keys if vendor else EVERY_KEY))
         insecure = table.take("insecure", values.flag, False)
         base_url = table.take("base_url", partial(values.base_url, insecure=insecure), keys.base_url)
         if base_url is None and "base_url" not in table:
-            table.problems.add(table.where, "needs base_url")
-        auth = self._auth(table)
+            table.problems.add(table.where, f'needs base_url, as in "{keys.example_url}"')
+        service = keys.read(table, self)
         default = AccountConfig(
             name=name,
-            vendor=vendor or "",
+            vendor=keys.vendor,
             base_url=base_url or "",
-            auth=auth or TokenAuth(token=Secret.plain("")),
+            service=service or ApizeeConfig(auth=TokenAuth(token=Secret.plain(""))),
         )
         time_zone = table.take("time_zone", values.time_zone, default.time_zone)
         today = self._now.astimezone(time_zone).date()
         account = replace(
             default,
-            user=table.take("user", values.identifier, default.user),
-            conversations=table.take("conversations", values.conversations, default.conversations),
-            conversations_file=table.take("conversations_file", self._path, default.conversations_file),
-            filters=_filters(table, default.filters),
             since=table.take("since", partial(_since, today=today), default.since),
-            delete=table.take("delete", values.delete, default.delete),
+            delete=table.take("delete", partial(_delete, keys=keys), default.delete),
             delete_limit=table.take("delete_limit", values.count, default.delete_limit),
             names=table.take("names", values.names, default.names),
             time_zone=time_zone,
@@ -186,29 +148,13 @@ class _AccountReader:
             ca_file=table.take("ca_file", self._readable_file, default.ca_file),
             client_cert=self._client_cert(table),
             download_hosts=table.take("download_hosts", values.hosts, default.download_hosts),
-            uid=table.take("uid", values.count, default.uid),
-            gid=table.take("gid", values.count, default.gid),
+            uid=table.take("uid", values.owner, default.uid),
+            gid=table.take("gid", values.owner, default.gid),
             umask=table.take("umask", values.umask, default.umask),
         )
-        return account if vendor and base_url and auth else None
+        return account if vendor and service and base_url else None
 
-    def _auth(self, table: Table) -> Auth | None:
-        token = self._secret(table, "token")
-        password = self._secret(table, "password")
-        username = table.take("username", values.text, None)
-        given = [key for key in ("username", "password") if key in table]
-        if "token" in table:
-            if given:
-                table.wrong(given[0], "give either token, or username and password")
-            return TokenAuth(token=token) if token else None
-        if not given:
-            table.problems.add(table.where, "needs token, or username and password")
-        elif len(given) == 1:
-            missing = "password" if given == ["username"] else "username"
-            table.wrong(given[0], f"needs {missing} beside it")
-        return PasswordAuth(username=username, password=password) if username and password else None
-
-    def _secret(self, table: Table, key: str) -> Secret | None:
+    def secret(self, table: Table, key: str) -> Secret | None:
         name = dotted((*table.where, key))
 
         def convert(value: object) -> Secret:
@@ -236,11 +182,11 @@ class _AccountReader:
             table.wrong("client_cert", 'needs file, as in { file = "client.pem" }')
         return ClientCert(file=file, key=key) if file else None
 
-    def _path(self, value: object) -> Path:
+    def path(self, value: object) -> Path:
         return secrets.located(values.text(value), self._base, self._home)
 
     def _readable_file(self, value: object) -> Path:
-        path = self._path(value)
+        path = self.path(value)
         try:
             readable = path.is_file() and os.access(path, os.R_OK)
         except OSError:  # a name that is too long
@@ -250,35 +196,31 @@ class _AccountReader:
         return path
 
 
-def _vendor(table: Table) -> tuple[str | None, VendorKeys]:
-    """The vendor, where it is one that can be used, and what its accounts may say."""
+def _vendor(table: Table) -> VendorKeys | None:
+    """What accounts of the vendor may say, where it is one."""
 
-    def convert(value: object) -> str:
-        if value in LATER_VENDORS:
-            raise Wrong(f'"{value}" is not yet supported in this version; supported: {", ".join(VENDORS)}')
+    def convert(value: object) -> VendorKeys:
         if not isinstance(value, str) or value not in VENDORS:
             hint = values.did_you_mean(value, list(VENDORS)) if isinstance(value, str) else ""
             raise Wrong("must be one of " + ", ".join(f'"{one}"' for one in VENDORS) + hint)
-        return value
+        return VENDORS[value]
 
-    vendor = table.take("vendor", convert, None)
     if "vendor" not in table:
-        table.problems.add(table.where, f"needs vendor; supported: {', '.join(VENDORS)}")
-    if vendor is not None:
-        return vendor, VENDORS[vendor]
-    # Not known whose keys these are, so any vendor's are let pass, and no address is missed.
-    every = {key: None for one in VENDORS.values() for key in one.keys}
-    return None, VendorKeys(base_url="https://unknown.invalid", keys=tuple(every))
+        table.problems.add(table.where, f"needs vendor: one of {', '.join(VENDORS)}")
+    return table.take("vendor", convert, None)
 
 
-def _filters(table: Table, default: Filters) -> Filters:
-    inner = table.table("filters", '{ conversation = "conversation_id", user = "user_id" }')
-    names = [each.name for each in fields(Filters)]
-    inner.refuse_others(names)
-    filters = Filters(**{name: inner.take(name, values.query_name, getattr(default, name)) for name in names})
-    if len({getattr(filters, name) for name in names}) < len(names):
-        table.wrong("filters", "each filter needs a name of its own")
-    return filters
+def _likely_vendor(table: Table) -> VendorKeys:
+    """The vendor that is meant where another word stands: what else is wrong is to be told at once."""
+    return max(VENDORS.values(), key=lambda keys: len(set(keys.keys).intersection(table.keys)))
+
+
+def _delete(value: object, *, keys: VendorKeys) -> Delete:
+    delete = values.delete(value)
+    if delete not in keys.deletes:
+        can = ", ".join(f'"{one.value}"' for one in keys.deletes)
+        raise Wrong(f"the service cannot do that; it can do {can}")
+    return delete
 
 
 def _since(value: object, *, today: date) -> date:

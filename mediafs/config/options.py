@@ -11,8 +11,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ..errors import ConfigError
-from ..model import AccountName, ConversationId
-from .secrets import Secret
+from ..model import AccountName
+from .services import Service
 
 
 class Delete(Enum):
@@ -28,35 +28,6 @@ class Names(Enum):
 
     FILENAME = "filename"
     TITLE = "title"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenAuth:
-    """A static token."""
-
-    token: Secret
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordAuth:
-    """A login; the service then hands out tokens."""
-
-    username: str
-    password: Secret
-
-
-Auth = TokenAuth | PasswordAuth
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """The query names that filter a listing (Apizee: its public page lost them)."""
-
-    conversation: str = "conversation_id"
-    user: str = "user_id"
-    group: str = "group_id"
-    tag: str = "tag"
-    source: str = "source_type"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +47,8 @@ class AccountConfig:
     vendor: str
     base_url: str
     """Absolute, canonical, without a trailing slash, query or credentials."""
-    auth: Auth
-    user: str | None = None
-    """Whose media; `all`, or an id. None: the token's own user."""
-    conversations: tuple[ConversationId, ...] = ()
-    """Listed in by-conversation/ beside what is known."""
-    conversations_file: Path | None = None
-    """Read with `read_conversations`; it need not exist yet."""
-    filters: Filters = field(default_factory=Filters)
+    service: Service
+    """What only an account of this vendor says."""
     since: date | None = None
     """Where by-date and sync begin. None: asked of the service, else two years back."""
     delete: Delete | None = None

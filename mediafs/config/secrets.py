@@ -91,8 +91,8 @@ class Secret:
     def __hash__(self) -> int:
         return hash((self._key, self._origin))
 
-    def read(self, *, command_timeout_s: float = COMMAND_TIMEOUT_S) -> str:
-        """The secret, without the one line break that may end it.
+    def read(self, *, lines: bool = False, command_timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+        """The secret, without the one line break that may end it; `lines`: it may have several, as PEM has.
 
         Blocks: up to `command_timeout_s` where a command gives it. Raises ConfigError, which names the key
         and the origin, when there is none or it could not be one.
@@ -105,7 +105,8 @@ class Secret:
         if not value:
             raise self._wrong("is empty")
         # A header could not carry it, and the HTTP library's own error would quote it.
-        if any(ord(char) < 32 or ord(char) == 127 for char in value):
+        allowed = "\r\n" if lines else ""
+        if any((ord(char) < 32 or ord(char) == 127) and char not in allowed for char in value):
             raise self._wrong("holds a line break or another control character")
         return value
 

@@ -70,6 +70,17 @@ class Table:
             values = {}
         return Table(values, (*self.where, key), self.problems)
 
+    def list(self, key: str) -> Table | None:
+        """The list at `key` as a table of its places, 0 and on; None where there is no list."""
+        values = self._values.get(key)
+        if not isinstance(values, list):
+            return None
+        return Table({str(nth): value for nth, value in enumerate(values)}, (*self.where, key), self.problems)
+
+    def changed(self, key: str, change: Callable[[object], object]) -> Table:
+        """The table with another value at `key`; messages still name the place in the document."""
+        return Table({**self._values, key: change(self._values.get(key))}, self.where, self.problems)
+
     def refuse_others(self, known: Collection[str]) -> None:
         """Every key that is not `known` is a problem."""
         for key in self._values:

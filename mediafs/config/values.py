@@ -37,6 +37,7 @@ _BYTES: Final[Mapping[str, int]] = MappingProxyType(
 )
 _SIZE: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{0,3})", re.ASCII)
 _LARGEST: Final = 2**63 - 1  # what the kernel's and SQLite's integers hold
+_HIGHEST_ID: Final = 2**32 - 2  # of users and groups
 _PERCENT: Final = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,6})?)\s*%", re.ASCII)
 _MEMORY_FLOOR: Final = 1 << 20
 _HOST: Final = re.compile(
@@ -88,6 +89,19 @@ def identifier(value: object) -> str:
     return value
 
 
+_METADATA_FIELD: Final = re.compile(r"[A-Za-z0-9_-]{3,128}", re.ASCII)
+
+
+def metadata_fields(value: object) -> tuple[str, ...]:
+    """Ids of fields of a Metadata Template, as the vendor writes them."""
+    if not isinstance(value, list):
+        raise Wrong('must be a list, as in ["case_number"]')
+    for nth, item in enumerate(value):
+        if not isinstance(item, str) or not _METADATA_FIELD.fullmatch(item):
+            raise Wrong("must be 3 to 128 letters, digits, '_' and '-'", nth)
+    return tuple(dict.fromkeys(value))
+
+
 def conversations(value: object) -> tuple[ConversationId, ...]:
     if not isinstance(value, list):
         raise Wrong('must be a list, as in ["12345"]')
@@ -112,6 +126,13 @@ def flag(value: object) -> bool:
 def count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 2**31 - 1:
         raise Wrong("must be a whole number, 0 or more")
+    return value
+
+
+def owner(value: object) -> int:
+    """The number of a user or group. The one after the highest means no one to chown and the kernel."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _HIGHEST_ID:
+        raise Wrong(f"must be a number from 0 to {_HIGHEST_ID}")
     return value
 
 

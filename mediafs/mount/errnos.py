@@ -26,6 +26,8 @@ ERRNO: Final[Mapping[type[BaseException], int]] = MappingProxyType(
         errors.Denied: errno.EACCES,
         errors.CredentialsRefused: errno.EACCES,
         errors.Forbidden: errno.EPERM,
+        errors.Busy: errno.EBUSY,
+        errors.NotEmpty: errno.ENOTEMPTY,
         errors.ReadOnly: errno.EROFS,
         # Not EAGAIN for throttling: tools take that for a non-blocking descriptor and spin.
         errors.Late: errno.ETIMEDOUT,

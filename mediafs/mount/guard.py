@@ -29,6 +29,7 @@ class Wait(Enum):
     QUICK = "quick"
     LIST = "list"
     READ = "read"
+    CHANGE = "change"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,10 @@ class Deadlines:
     read_s: float = 70.0
     """One read, with all its resumptions."""
 
+    change_s: float = 70.0
+    """unlink, rmdir, rename. As with a read, a limit of so many requests a minute can be waited out:
+    `rm -r` is then slow instead of failing."""
+
     def of(self, wait: Wait) -> float:
         match wait:
             case Wait.QUICK:
@@ -51,6 +56,8 @@ class Deadlines:
                 return self.list_s
             case Wait.READ:
                 return self.read_s
+            case Wait.CHANGE:
+                return self.change_s
 
 
 class Running:

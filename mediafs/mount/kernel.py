@@ -8,9 +8,10 @@ names       the call waits for a lookup that is pending in that directory, which
 attributes  returns at once, also with a read pending: on the trio thread.
 content     waits for reads that are pending on that inode, as names do: never on the trio thread.
 
-Names and content each have one worker thread of ours, so that a stalled read does not hold back a
-deletion. pyfuse3's own `invalidate_entry_async` makes the same call from a thread too, but its queue
-is unbounded, nobody can wait for it, and it may still be inside libfuse when the session is freed.
+Names and contents have a few worker threads of ours each, so that neither a stalled read nor a
+directory in which a deletion waits for the service holds back the rest. pyfuse3's own
+`invalidate_entry_async` makes the same call from a thread too, but its queue is unbounded, nobody can
+wait for it, and it may still be inside libfuse when the session is freed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from functools import partial
+from typing import Final, Protocol
 
 import pyfuse3
 import trio
@@ -28,10 +30,12 @@ from ..model import Change, ChangeKind, Inode
 
 log = logging.getLogger(__name__)
 
-K = TypeVar("K")
-
 _BATCH: Final = 512
 """Calls in one hop to the thread: some 10 ms, against 0.2 ms that the hop costs."""
+
+_THREADS: Final = 8
+"""Directories, or contents, told of at once: as many may be locked by somebody who waits for the service
+before the others have to wait too."""
 
 _ADDED_LIMIT: Final = 200_000
 """New names told to the kernel at most in one go. They only end remembered absences, which expire by
@@ -63,11 +67,15 @@ class KernelCaches:
 
     def __init__(self, calls: Calls | None = None) -> None:
         self._calls = calls or _Pyfuse3Calls()
-        self._names: dict[tuple[Inode, str], None] = {}
-        self._attributes: dict[Inode, None] = {}
+        self._names: dict[Inode, dict[str, None]] = {}
+        """By directory: one call at a time in each, for they would wait for each other."""
         self._contents: dict[Inode, None] = {}
-        self._wake_names = trio.Event()
-        self._wake_contents = trio.Event()
+        self._count = 0
+        """Names that wait."""
+        self._at_work: set[Inode] = set()
+        """Directories and contents with a call under way."""
+        self._news = trio.Event()
+        self._told = trio.Event()
         self._running = False
 
     def tell(self, changes: Sequence[Change]) -> None:
@@ -76,80 +84,111 @@ class KernelCaches:
             return
         for change in changes:
             self._queue(change)
-        if self._names or self._attributes:
-            self._wake_names.set()
-        if self._contents:
-            self._wake_contents.set()
+        self._news.set()
 
     def _queue(self, change: Change) -> None:
         added = change.kind is ChangeKind.ADDED
         for directory, name in change.places:
-            if not added or len(self._names) < _ADDED_LIMIT:
-                self._names[directory, name] = None
-            self._attributes[directory] = None
+            if not added or self._count < _ADDED_LIMIT:
+                names = self._names.setdefault(directory, {})
+                self._count += name not in names
+                names[name] = None
+            self._attributes(directory)
         if added:
             return
-        self._attributes[change.inode] = None
+        self._attributes(change.inode)
         if change.content or change.kind is ChangeKind.REMOVED:
             # What was deleted at the service must not be read from the page cache either.
             self._contents[change.inode] = None
 
+    def _attributes(self, inode: Inode) -> None:
+        # Returns at once, and whoever looks next is told what the catalogue holds by now.
+        self._quietly(self._calls.invalidate_inode, inode, attr_only=True)
+
     @property
     def pending(self) -> int:
-        """Invalidations that wait."""
-        return len(self._names) + len(self._attributes) + len(self._contents)
+        """Invalidations that wait, and those under way."""
+        return self._count + len(self._contents) + len(self._at_work)
+
+    async def wait_told(self) -> None:
+        """Returns when the kernel has been told of everything."""
+        while self.pending:
+            self._told = trio.Event()
+            await self._told.wait()
 
     async def run(self, stop: trio.Event) -> None:
-        """Drains until `stop`; a call that is under way then is waited for, the rest is dropped.
+        """Drains until `stop`; calls that are under way then are waited for, the rest is dropped.
 
         So end this while the mount still answers: that is what a call under way waits for.
         """
         self._running = True
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._drain_names, stop)
-                nursery.start_soon(self._drain_contents, stop)
+                nursery.start_soon(self._drain, nursery)
                 await stop.wait()
                 self._running = False
-                self._names.clear()
-                self._attributes.clear()
-                self._contents.clear()
-                self._wake_names.set()
-                self._wake_contents.set()
+                self._drop()
+                self._news.set()
         finally:
             self._running = False
+            self._drop()
 
-    async def _drain_names(self, stop: trio.Event) -> None:
-        limiter = trio.CapacityLimiter(1)
-        while not stop.is_set():
-            await self._wake_names.wait()
-            self._wake_names = trio.Event()
-            while self._names or self._attributes:
-                batch = _taken(self._names)
-                await _in_thread(limiter, self._invalidate_names, batch)
-                # After the names: whoever looks between the two would have fetched old attributes.
-                for inode in _taken(self._attributes):
-                    self._quietly(self._calls.invalidate_inode, inode, attr_only=True)
+    def _drop(self) -> None:
+        self._names.clear()
+        self._contents.clear()
+        self._count = 0
+        self._told.set()
 
-    async def _drain_contents(self, stop: trio.Event) -> None:
-        limiter = trio.CapacityLimiter(1)
-        while not stop.is_set():
-            await self._wake_contents.wait()
-            self._wake_contents = trio.Event()
-            while self._contents:
-                batch = _taken(self._contents)
-                await _in_thread(limiter, self._invalidate_contents, batch)
+    async def _drain(self, nursery: trio.Nursery) -> None:
+        names, contents = trio.CapacityLimiter(_THREADS), trio.CapacityLimiter(_THREADS)
+        while self._running:
+            for directory in [each for each in self._names if each not in self._at_work]:
+                self._at_work.add(directory)
+                nursery.start_soon(self._tell_names, directory, names)
+            for inode in [each for each in self._contents if each not in self._at_work]:
+                del self._contents[inode]
+                self._at_work.add(inode)
+                nursery.start_soon(self._tell_content, inode, contents)
+            await self._news.wait()
+            self._news = trio.Event()
 
-    def _invalidate_names(self, batch: Sequence[tuple[Inode, str]]) -> None:
-        for directory, name in batch:
+    async def _tell_names(self, directory: Inode, limiter: trio.CapacityLimiter) -> None:
+        try:
+            while batch := self._taken(directory):
+                await _in_thread(limiter, partial(self._invalidate_names, directory, batch))
+        finally:
+            self._done(directory)
+
+    def _taken(self, directory: Inode) -> list[str]:
+        names = self._names.get(directory, {})
+        batch = list(itertools.islice(names, _BATCH))
+        for name in batch:
+            del names[name]
+        self._count -= len(batch)
+        if not names:
+            self._names.pop(directory, None)
+        return batch
+
+    async def _tell_content(self, inode: Inode, limiter: trio.CapacityLimiter) -> None:
+        try:
+            await _in_thread(limiter, partial(self._invalidate_content, inode))
+        finally:
+            self._done(inode)
+
+    def _done(self, inode: Inode) -> None:
+        self._at_work.discard(inode)
+        self._news.set()
+        if not self.pending:
+            self._told.set()
+
+    def _invalidate_names(self, directory: Inode, batch: Sequence[str]) -> None:
+        for name in batch:
             if not self._running:
                 return
             self._quietly(self._calls.invalidate_entry, directory, os.fsencode(name))
 
-    def _invalidate_contents(self, batch: Sequence[Inode]) -> None:
-        for inode in batch:
-            if not self._running:
-                return
+    def _invalidate_content(self, inode: Inode) -> None:
+        if self._running:
             self._quietly(self._calls.invalidate_inode, inode, attr_only=False)
 
     def _quietly(self, call: Callable[..., None], *args: object, **kwargs: object) -> None:
@@ -162,17 +201,7 @@ class KernelCaches:
             log.info("the kernel's cache was not told of a change: %s", error)
 
 
-def _taken(queue: dict[K, None]) -> list[K]:
-    batch = list(itertools.islice(queue, _BATCH))
-    for key in batch:
-        del queue[key]
-    return batch
-
-
-async def _in_thread(
-    limiter: trio.CapacityLimiter, call: Callable[[Sequence[K]], None], batch: Sequence[K]
-) -> None:
+async def _in_thread(limiter: trio.CapacityLimiter, call: Callable[[], None]) -> None:
     # Abandoned on cancellation: only a hard end cancels here, and then a call that waits for an
     # operation nobody answers any more must not keep the daemon from closing the session.
-    if batch:
-        await trio.to_thread.run_sync(call, batch, limiter=limiter, abandon_on_cancel=True)
+    await trio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=True)

@@ -37,10 +37,12 @@ from pyfuse3 import (
 from ..errors import InvalidReply, ReadOnly, Unsupported
 from ..model import Inode
 from ..tree.values import Absent, Attributes
+from .callers import requester_of
 from .entries import Dress, absent_entry, statvfs_of
 from .errnos import FailureLog
 from .guard import Deadlines, Running, Wait, guarded
 from .handles import Listing, Opened
+from .kernel import KernelCaches
 from .protocol import Tree
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,9 @@ _UNKNOWN_INODE: Final = 0xFFFFFFFF
 
 _CLOSE_S: Final = 5.0
 
+_TOLD_S: Final = 0.2
+"""A call into the kernel takes some 20 us, unless a directory is locked."""
+
 
 class MountedTree(pyfuse3.Operations):
     """A tree as pyfuse3 wants it. One per mount; trio thread only."""
@@ -69,7 +74,14 @@ class MountedTree(pyfuse3.Operations):
     enable_acl = False
 
     def __init__(
-        self, tree: Tree, *, dress: Dress, read_only: bool, deadlines: Deadlines, failures: FailureLog
+        self,
+        tree: Tree,
+        *,
+        dress: Dress,
+        read_only: bool,
+        deadlines: Deadlines,
+        failures: FailureLog,
+        kernel: KernelCaches,
     ) -> None:
         super().__init__()
         self.deadlines = deadlines
@@ -81,6 +93,7 @@ class MountedTree(pyfuse3.Operations):
         """How often statfs was asked: proof that the kernel reaches this program."""
         self._tree = tree
         self._dress = dress
+        self._kernel = kernel
         self._refusal = errno.EROFS if read_only else errno.EPERM
         self._handles = itertools.count(1)
         self._files: dict[FileHandleT, Opened] = {}
@@ -285,11 +298,11 @@ class MountedTree(pyfuse3.Operations):
 
     @guarded(Wait.QUICK)
     async def setxattr(self, inode: InodeT, name: XAttrNameT, value: bytes, ctx: RequestContext) -> None:
-        self._tree.no_set_xattr(Inode(inode), _ours(name))
+        await self._tree.set_xattr(Inode(inode), _ours(name), value)
 
     @guarded(Wait.QUICK)
     async def removexattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> None:
-        self._tree.no_set_xattr(Inode(inode), _ours(name))
+        await self._tree.remove_xattr(Inode(inode), _ours(name))
 
     # What would make content: it comes from the service only.
 
@@ -329,15 +342,20 @@ class MountedTree(pyfuse3.Operations):
 
     # What would take names away or move them.
 
-    @guarded(Wait.QUICK)
+    @guarded(Wait.CHANGE)
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
-        raise FUSEError(self._refusal)
+        await self._tree.unlink(Inode(parent_inode), os.fsdecode(name), requester_of(ctx))
+        # The names in other views, and the pages, are to be gone when `rm` returns. Not at any price: the
+        # call that takes a name away waits for whoever works in that directory, and two `rm` in two views
+        # would wait for each other.
+        with trio.move_on_after(_TOLD_S):
+            await self._kernel.wait_told()
 
-    @guarded(Wait.QUICK)
+    @guarded(Wait.CHANGE)
     async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
-        raise FUSEError(self._refusal)
+        await self._tree.rmdir(Inode(parent_inode), os.fsdecode(name))
 
-    @guarded(Wait.QUICK)
+    @guarded(Wait.CHANGE)
     async def rename(
         self,
         parent_inode_old: InodeT,
@@ -349,7 +367,9 @@ class MountedTree(pyfuse3.Operations):
     ) -> None:
         if flags not in (0, pyfuse3.RENAME_NOREPLACE):
             raise FUSEError(errno.EINVAL)
-        raise FUSEError(self._refusal)
+        old = Inode(parent_inode_old), os.fsdecode(name_old)
+        new = Inode(parent_inode_new), os.fsdecode(name_new)
+        await self._tree.rename(old, new, requester_of(ctx))
 
     # The end.
 

@@ -10,9 +10,9 @@ All methods raise only errors of `mediafs.errors`. Names are `str` as `os.fsdeco
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NoReturn, Protocol
+from typing import Protocol
 
-from ..model import Inode
+from ..model import Inode, Requester
 from ..tree.values import Absent, Attributes, Entry, Space
 
 
@@ -77,6 +77,14 @@ class Tree(Protocol):
         """Raises NoAttribute, NotFound. Never a request."""
         ...
 
-    def no_set_xattr(self, inode: Inode, name: str) -> NoReturn:
-        """Raises the error that setting or removing this attribute deserves."""
+    async def set_xattr(self, inode: Inode, name: str, value: bytes) -> None: ...
+
+    async def remove_xattr(self, inode: Inode, name: str) -> None: ...
+
+    async def unlink(self, parent: Inode, name: str, requester: Requester) -> None: ...
+
+    async def rmdir(self, parent: Inode, name: str) -> None: ...
+
+    async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str], requester: Requester) -> None:
+        """From one directory and name to another."""
         ...

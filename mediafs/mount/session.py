@@ -68,17 +68,19 @@ async def serve(
     Raises FuseUnavailable, before anything is mounted, and UnmountFailed for a stale mount that stays.
     """
     mountpoint = await trio.to_thread.run_sync(_prepared, options)
+    kernel = kernel or KernelCaches()
     operations = MountedTree(
         tree,
         dress=Dress(uid=options.uid, gid=options.gid, umask=options.umask),
         read_only=options.read_only,
         deadlines=deadlines or Deadlines(),
         failures=FailureLog(trio.current_time),
+        kernel=kernel,
     )
     _init(operations, mountpoint, options)
     try:
         with _nudged():
-            await _Session(operations, mountpoint, kernel or KernelCaches()).run(on_ready, stop)
+            await _Session(operations, mountpoint, kernel).run(on_ready, stop)
     finally:
         await operations.close_all()
         # libfuse closes its descriptor before it unmounts, so whatever a process still waits for

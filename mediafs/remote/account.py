@@ -19,7 +19,7 @@ from typing import Final, NoReturn, Self, TypeVar, cast
 import httpx
 import trio
 
-from ..errors import InvalidReply, MediafsError, NotFound, NotReady
+from ..errors import InvalidReply, MediafsError, NotFound, NotReady, Unavailable
 from ..model import (
     AccountName,
     Conversation,
@@ -271,17 +271,27 @@ class RemoteAccount:
         self, flow: Flow[T], urgency: Urgency, hear: Callable[[Reply], object] = lambda reply: None
     ) -> T:
         """Runs an exchange to its end; `hear` is told of every reply."""
+        answered = False
         try:
             call = next(flow)
             while True:
                 with self._noted(call):
-                    reply = await self._exchanges.fetch(call, urgency)
+                    try:
+                        reply = await self._exchanges.fetch(call, urgency)
+                    except MediafsError as error:
+                        error.undecided |= answered
+                        raise
                     hear(reply)
+                    answered = True
                     try:
                         call = flow.send(reply)
                     except StopIteration as stop:
                         outcome: T = stop.value
                         return outcome
+                    except (Unavailable, InvalidReply) as error:
+                        # A 502 may come from before the service, and nonsense from anywhere.
+                        error.undecided = True
+                        raise
         except StopIteration as stop:  # it needed no request
             return cast(T, stop.value)
         finally:

@@ -36,6 +36,13 @@ class Answer:
     """It came from another origin than the one that was called."""
 
 
+@dataclass(slots=True)
+class Reached:
+    """Whether a request may have been carried out without an answer that says so."""
+
+    service: bool = False
+
+
 class Exchanges:
     """Sends the calls of one account. `reread` makes the vendor anew, with secrets read again."""
 
@@ -92,25 +99,43 @@ class Exchanges:
             flow.close()
 
     async def _settle(self, call: Call, urgency: Urgency, *, stream: bool, signed: bool) -> Answer:
+        reached = Reached()
+        try:
+            return await self._settled(call, urgency, reached, stream=stream, signed=signed)
+        except MediafsError as error:
+            error.undecided = reached.service
+            raise
+
+    async def _settled(
+        self, call: Call, urgency: Urgency, reached: Reached, *, stream: bool, signed: bool
+    ) -> Answer:
         tries: Counter[bool] = Counter()
         renewed: Held | None = None
+        renewals = 0
         resolved_again = False
+        said = call  # or another way to say it
         while True:
             held = renewed
             if signed and held is None:
                 held = await self.credentials.current()
-            signed_call = call if held is None else self.vendor.authorized(call, held.credential)
+            signed_call = said if held is None else self.vendor.authorized(said, held.credential)
             answer: Answer | None = None
             error: MediafsError | None = None
             failure: Failure | None = None
             try:
-                answer = await self._walk(call, signed_call, urgency, stream)
+                answer = await self._walk(said, signed_call, urgency, stream)
             except Failed as exc:
                 error, failure = exc.error, exc.failure
+                # What it has answered it has decided; a break leaves that open, for all tries that follow.
+                reached.service |= failure is not Failure.UNSENT
             if answer is not None:
                 status = self._status(call, answer)
                 if status == 401 and held is not None and not answer.strayed:
-                    renewed = await self._after_401(call, held, renewed)
+                    other = self.vendor.otherwise(said, _whole(answer))
+                    if other is None:
+                        renewed = await self._after_401(call, held, renewals)
+                        renewals += 1
+                    said = other or call
                     continue
                 if held is not None and (answer.strayed or status < 429):
                     self.credentials.accepted(held)
@@ -141,9 +166,10 @@ class Exchanges:
             return answer.incoming.status
         return self.vendor.status(call, answer.reply)
 
-    async def _after_401(self, call: Call, held: Held, renewed: Held | None) -> Held:
+    async def _after_401(self, call: Call, held: Held, renewals: int) -> Held:
         refused = f"{self._account}: the service refuses the account's credentials ({call.operation})"
-        if renewed is not None or self.credentials.refused:
+        self.vendor.refused(held.credential)
+        if renewals >= self.vendor.renewals or self.credentials.refused:
             raise self.credentials.refuse(held, refused)
         return await self.credentials.renewed(held)
 

@@ -9,6 +9,8 @@ from mediafs.sandbox.apizee import Apizee
 from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.service import Service
 from mediafs.sandbox.verba import Verba
+from mediafs.sandbox.veriff import Veriff
+from mediafs.sandbox.vonage import Vonage
 from mediafs.sandbox.world import World
 
 DEFAULT: Final = "apizee"
@@ -17,6 +19,8 @@ SERVICES: Final[Mapping[str, type[Service]]] = MappingProxyType(
     {
         "apizee": Apizee,
         "verba": Verba,
+        "veriff": Veriff,
+        "vonage": Vonage,
     }
 )
 """Name -> twin; each knows the class of its options."""

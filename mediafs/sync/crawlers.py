@@ -27,6 +27,7 @@ from ..model import (
     Question,
     Recent,
     Scope,
+    Trash,
     User,
 )
 from ..source import Source
@@ -79,8 +80,13 @@ class Crawlers:
         self._pages = Pages(source, catalogue, proofs, emit, wall_clock)
 
     async def read(self, scope: Scope, urgency: UrgencyNow) -> None:
-        """Reads `scope` whole. `Everything` is the first look: where the archive begins."""
+        """Reads `scope` whole. `Everything` is the first look: where the archive begins; of a service that
+        cannot list by date it is all there is."""
         match scope:
+            case Trash():
+                await self._trash(urgency)
+            case Everything() if not self._source.traits.in_date_order:
+                await self._archive(urgency)
             case Days(first, last) if first == last:
                 await self._day(first, urgency)
             case Days():
@@ -276,7 +282,20 @@ class Crawlers:
         self._emit(self._catalogue.contents.cover_newest(since, clock))
         return True
 
+    # --- the trash ---------------------------------------------------------------------------------
+
+    async def _trash(self, urgency: UrgencyNow) -> None:
+        clock = await self._pages_by_offset(Trash(), urgency)
+        self._emit(self._catalogue.contents.cover_trash(clock))
+        self._catalogue.coverage.listed(Trash(), self._now())
+
     # --- services that do not keep the order ---------------------------------------------------------
+
+    async def _archive(self, urgency: UrgencyNow) -> None:
+        await self._all_days_by_offset(urgency)
+        self._catalogue.database.remember("oldest", {"at": self._now()})
+        for scope in (Everything(), Recent()):
+            self._catalogue.coverage.listed(scope, self._now())
 
     async def _all_days_by_offset(self, urgency: UrgencyNow) -> None:
         clock = await self._pages_by_offset(Everything(), urgency)
@@ -286,7 +305,9 @@ class Crawlers:
             first = min(first, self._options.since.toordinal())
         self._emit(self._catalogue.contents.cover_days(first, max(last, today), clock, self._now()))
 
-    async def _pages_by_offset(self, scope: Conversation | User | Everything, urgency: UrgencyNow) -> int:
+    async def _pages_by_offset(
+        self, scope: Conversation | User | Everything | Trash, urgency: UrgencyNow
+    ) -> int:
         """Reads all pages in the service's own order; returns the catalogue's clock at the start.
 
         The only proof of completeness is a total that stood still and was reached.

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..catalogue import Catalogue
 from ..errors import InvalidReply, NotFound, ValueRefused
-from ..model import Change, Conversation, Everything, Page, Question, User
+from ..model import Change, Conversation, Everything, Page, Question, Trash, User
 from ..source import Source
 from .freshness import RETRY_AFTER_S, is_younger
 from .proofs import Proofs, UrgencyNow
@@ -57,8 +57,9 @@ class Pages:
         changes = self._catalogue.contents.put(
             page.media,
             clock,
-            dated=isinstance(scope, Everything) or traits.all_users,
+            dated=isinstance(scope, Everything) or (traits.all_users and not isinstance(scope, Trash)),
             conversation=scope if isinstance(scope, Conversation) else None,
+            trashed=isinstance(scope, Trash),
         )
         self._emit(changes)
         return page

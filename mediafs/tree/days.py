@@ -21,6 +21,10 @@ class Dates:
         first, last = max(self.first, other.first), min(self.last, other.last)
         return Dates(first, last) if first <= last else None
 
+    def spanning(self, other: Dates) -> Dates:
+        """The range from the first day of both to the last."""
+        return Dates(min(self.first, other.first), max(self.last, other.last))
+
     def listed(self, covered: Set[int], filled: Set[int]) -> Iterator[date]:
         """Without the days that are known to be empty: `covered` holds the ordinals of days that were
         listed whole, `filled` those of days with media."""

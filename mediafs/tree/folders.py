@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 
 from ..catalogue import Catalogue
-from ..model import EARLIEST, Conversation, ConversationId, Recent, User
+from ..model import EARLIEST, Conversation, ConversationId, Recent, Trash, User
 from .days import Dates
 from .names import legal_id
-from .nodes import RECENT, Folder, Month, Node, Root, View, Year, day_folder
+from .nodes import RECENT, TRASH, Folder, Month, Node, Root, View, Year, day_folder
 from .options import TreeOptions
 from .seams import Listings
 from .shapes import Shapes
@@ -32,6 +32,8 @@ class Folders:
         self._views = views
         self._options = options
         self._now = wall_clock
+        self._known: Dates | None = None
+        """From the oldest to the newest media that was ever seen here."""
 
     def below(self, node: Node) -> Iterator[Entry]:
         match node:
@@ -39,6 +41,8 @@ class Folders:
                 for view in self._views:
                     yield Entry(view, self._shapes.folder(View(view)))
                 yield Entry(RECENT, self._shapes.folder(Folder(Recent())))
+                if self._options.trash:
+                    yield Entry(TRASH, self._shapes.folder(Folder(Trash())))
             case View("by-date"):
                 for number in sorted({day.year for day in self._listed(self.dates())}):
                     yield Entry(f"{number:04}", self._shapes.folder(Year(number)))
@@ -50,8 +54,9 @@ class Folders:
                     yield Entry(f"{day.day:02}", self._shapes.folder(day_folder(day)))
             case View("by-conversation"):
                 for id_ in self._listings.conversation_ids():
-                    folder = Folder(Conversation(ConversationId(id_)))
-                    yield Entry(legal_id(id_), self._shapes.folder(folder))
+                    scope = Conversation(ConversationId(id_))
+                    name = self._catalogue.views.human_folder(scope) or legal_id(id_)
+                    yield Entry(name, self._shapes.folder(Folder(scope)))
             case View():
                 for user, name in self._catalogue.views.people():
                     yield Entry(name, self._shapes.folder(Folder(User(user))))
@@ -59,16 +64,20 @@ class Folders:
     def dates(self) -> Dates:
         """The range of by-date: from `since` or the oldest media to today, or the newest known media.
 
-        Until the oldest media is known the range is wide open: looking a day up costs nothing.
+        Until the oldest media is known the range is wide open: looking a day up costs nothing. It does
+        not shrink while the mount stands: who deletes the oldest day's media takes its folder away last.
         """
         today = datetime.fromtimestamp(self._now(), self._options.zone).date()
         known = self._catalogue.views.day_range()
-        last = max(today, date.fromordinal(known[1])) if known else today
+        if known is not None:
+            days = Dates(date.fromordinal(known[0]), date.fromordinal(known[1]))
+            self._known = days.spanning(self._known) if self._known else days
+        last = max(today, self._known.last) if self._known else today
         if self._options.since is not None:
             return Dates(self._options.since, last)
         if self._catalogue.database.remembered("oldest") is None:
             return Dates(EARLIEST.date(), last)
-        return Dates(date.fromordinal(known[0]) if known else today, last)
+        return Dates(self._known.first if self._known else today, last)
 
     def _listed(self, dates: Dates) -> Iterator[date]:
         if (within := dates.overlap(self.dates())) is None:

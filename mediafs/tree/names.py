@@ -84,6 +84,15 @@ def file_name(media: Media, level: int, names: Names = Names.FILENAME) -> str:
     return _fit(stem, f"~{_hash(media.id)[:digits]}{extension}")
 
 
+def title_in(name: str, media: Media) -> str:
+    """The title that somebody means who gives a media this file name: without its extension and hash."""
+    extension = _extension(media, _legal(media.filename))
+    stem = name[: -len(extension)] if name.lower().endswith(extension.lower()) else name
+    for digits in HASH_DIGITS:
+        stem = stem.removesuffix(f"~{_hash(media.id)[:digits]}")
+    return stem
+
+
 def folder_name(id_: str, human: str | None) -> str:
     """`Human name (id)`, or the id alone; what is not legal in an id is percent-encoded."""
     shown_id = legal_id(id_)

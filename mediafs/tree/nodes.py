@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import calendar
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from ..model import Conversation, ConversationId, Days, Recent, User, UserId
+from ..model import Conversation, ConversationId, Days, Recent, Trash, User, UserId
 from .days import Dates
 
 BY_DATE: Final = "by-date"
 BY_CONVERSATION: Final = "by-conversation"
 BY_USER: Final = "by-user"
 RECENT: Final = "recent"
+TRASH: Final = "trash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,14 @@ class Month:
 class Folder:
     """A directory that holds media: those of one scope."""
 
-    scope: Days | Conversation | User | Recent
+    scope: Days | Conversation | User | Recent | Trash
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """A bare id that was looked up: a symlink to the directory with the human name."""
 
-    user: UserId
+    scope: User | Conversation
 
 
 Node = Root | View | Year | Month | Folder | Link
@@ -82,16 +84,20 @@ def stored(node: Node) -> tuple[str, str]:
             return "conversation", id_
         case Folder(User(id_)):
             return "user", id_
+        case Folder(Trash()):
+            return "view", TRASH
         case Folder():
             return "view", RECENT
-        case Link(user):
-            return "user-link", user
+        case Link(User(id_)):
+            return "user-link", id_
+        case Link(scope):
+            return "conversation-link", scope.id
 
 
 def loaded(kind: str, key: str) -> Node:
     match kind:
         case "view":
-            return Folder(Recent()) if key == RECENT else View(key)
+            return {RECENT: Folder(Recent()), TRASH: Folder(Trash())}.get(key) or View(key)
         case "year":
             return Year(int(key))
         case "month":
@@ -105,9 +111,42 @@ def loaded(kind: str, key: str) -> Node:
         case "user":
             return Folder(User(UserId(key)))
         case "user-link":
-            return Link(UserId(key))
+            return Link(User(UserId(key)))
+        case "conversation-link":
+            return Link(Conversation(ConversationId(key)))
     return Root()
 
 
 def day_folder(day: date) -> Folder:
     return Folder(Days(day, day))
+
+
+def date_below(node: View | Year | Month, name: str) -> Year | Month | Folder | None:
+    """The year, month or day that a name in by-date stands for, whether there is anything or not."""
+    wanted = "[0-9]{4}" if isinstance(node, View) else "[0-9]{2}"
+    if (isinstance(node, View) and node.name != BY_DATE) or not re.fullmatch(wanted, name):
+        return None
+    found: Year | Month | Folder
+    number = int(name)
+    try:
+        match node:
+            case Year(year):
+                found = Month(year, number)
+            case Month(year, month):
+                found = day_folder(date(year, month, number))
+            case _:
+                found = Year(number)
+        dates_of(found)
+    except ValueError:  # the calendar has no such day
+        return None
+    return found
+
+
+def dates_of(node: Year | Month | Folder) -> Dates:
+    """The days that a directory of by-date spans."""
+    match node:
+        case Folder(Days(first, _)):
+            return Dates(first, first)
+        case Year() | Month():
+            return node.dates
+    raise ValueError(f"not a directory of by-date: {node}")

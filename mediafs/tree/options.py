@@ -17,4 +17,19 @@ class TreeOptions:
     """Where by-date begins; None: with the oldest media."""
     fresh_for_s: float = 60
     deletable: bool = False
-    """Whether unlink could ever succeed; where not, file managers shall offer no Delete."""
+    """Whether unlink could ever succeed."""
+    trash: bool = False
+    """The vendor has a trash, which is a view."""
+    titles: bool = False
+    """File names are made from titles, so that a new name within a directory is a new title."""
+    editable: frozenset[str] = frozenset()
+    """Attributes that the service can change."""
+
+    @property
+    def changeable(self) -> bool:
+        """Whether any name could ever go or change; where not, file managers shall offer no Delete."""
+        return self.deletable or self.retitling
+
+    @property
+    def retitling(self) -> bool:
+        return self.titles and "title" in self.editable

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Protocol
 
 from ..catalogue import ListingState
-from ..model import Conversation, Scope, User
+from ..model import Conversation, Edits, Inode, Removal, Requester, Scope, User
 
 
 class Listings(Protocol):
@@ -18,6 +18,10 @@ class Listings(Protocol):
 
     async def ensure_known(self, scope: Scope) -> None:
         """As `ensure`, but an older listing will do: for a name that it does not hold."""
+        ...
+
+    async def ensure_fresh(self, scope: Scope) -> None:
+        """Returns when `scope` was listed whole less than `fresh_for` ago. Raises why that failed."""
         ...
 
     async def exists(self, scope: Conversation | User) -> bool:
@@ -46,6 +50,10 @@ class Listings(Protocol):
         """Since when every user is known, in Unix seconds; None: some may not be."""
         ...
 
+    def conversations_since(self) -> float | None:
+        """Since when every conversation is known, in Unix seconds; None: some may not be."""
+        ...
+
     def refusal(self, kind: str) -> str | None:
         """Why the filter of a view ("conversation", "user") is refused; None: it is not."""
         ...
@@ -65,3 +73,31 @@ class Ids(Protocol):
     def is_conversation_id(self, text: str) -> bool: ...
 
     def is_user_id(self, text: str) -> bool: ...
+
+
+class Deletions(Protocol):
+    """Takes media away, at the service and here."""
+
+    async def erase(
+        self,
+        inode: Inode,
+        requester: Requester,
+        *,
+        typed: tuple[Inode, str] | None = None,
+        removal: Removal | None = None,
+    ) -> None:
+        """Returns when the service has confirmed. `typed` is the name by which it was asked for; `removal`
+        None is what the account's policy says."""
+        ...
+
+    async def recover(self, inode: Inode) -> None:
+        """Takes it out of the trash. Returns when the service has confirmed."""
+        ...
+
+
+class Editing(Protocol):
+    """Changes what is said of media."""
+
+    async def edit(self, inode: Inode, edits: Edits) -> None:
+        """Returns when the service has confirmed. Raises ValueRefused, Unsupported and their kin."""
+        ...

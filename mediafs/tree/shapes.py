@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..catalogue import Catalogue, Stat
-from .nodes import Link, Node, Root, View, stored
+from .nodes import Link, Node, Root, stored
 from .options import TreeOptions
 from .values import ROOT, Attributes, Kind
 
@@ -46,14 +46,14 @@ class Shapes:
             size=0,
             links=1,
             modified_s=int(changed),
-            writable=self._options.deletable and not isinstance(node, Root | View),
+            writable=self._options.changeable and not isinstance(node, Root),
             entry_timeout_s=TIMEOUT_S,
             attr_timeout_s=FOLDER_TIMEOUT_S,
         )
 
     def link(self, node: Link) -> Attributes:
         inode, changed = self._catalogue.directories.get(*stored(node))
-        target = self._catalogue.views.person_folder(node.user) or ""
+        target = self._catalogue.views.human_folder(node.scope) or ""
         return Attributes(
             inode=inode,
             kind=Kind.SYMLINK,

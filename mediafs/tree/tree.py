@@ -6,10 +6,8 @@ of `Listings` first. Attributes and extended attributes never cost a request.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
-from typing import NoReturn
 from urllib.parse import unquote
 
 from cachetools import LRUCache
@@ -17,6 +15,7 @@ from cachetools import LRUCache
 from ..catalogue import Catalogue, Stat
 from ..errors import NoAttribute, NotFound
 from ..model import (
+    Change,
     Conversation,
     ConversationId,
     Days,
@@ -24,13 +23,16 @@ from ..model import (
     Inode,
     Media,
     Recent,
+    Requester,
     Traits,
+    Trash,
     User,
     UserId,
     Version,
 )
 from ..reading import Reading
 from . import xattrs
+from .changing import Changing
 from .directory import Directory
 from .folders import Folders
 from .names import id_in_folder_name, legal_id
@@ -39,6 +41,7 @@ from .nodes import (
     BY_DATE,
     BY_USER,
     RECENT,
+    TRASH,
     Folder,
     Link,
     Month,
@@ -46,13 +49,14 @@ from .nodes import (
     Root,
     View,
     Year,
-    day_folder,
+    date_below,
+    dates_of,
     loaded,
 )
 from .opened import OpenFile
 from .options import TreeOptions
 from .probes import is_probe
-from .seams import Ids, Listings
+from .seams import Deletions, Editing, Ids, Listings
 from .shapes import TIMEOUT_S, Shapes
 from .values import ROOT, Absent, Attributes, Entry, Kind, Space
 
@@ -64,11 +68,14 @@ class Tree:
         listings: Listings,
         reading: Reading,
         ids: Ids,
+        deletions: Deletions,
+        editing: Editing,
         traits: Traits,
         options: TreeOptions,
         *,
         wall_clock: Callable[[], float],
         room: Callable[[], int],
+        emit: Callable[[Sequence[Change]], None],
     ) -> None:
         self._catalogue = catalogue
         self._listings = listings
@@ -83,6 +90,9 @@ class Tree:
             self._views.append(BY_USER)
         self._shapes = Shapes(catalogue, options)
         self._folders = Folders(catalogue, listings, self._shapes, self._views, options, wall_clock)
+        self._changing = Changing(
+            catalogue, listings, deletions, editing, options, dates=self._folders.dates, emit=emit
+        )
         self._totals: tuple[int, int, int] | None = None
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
         self._shown: LRUCache[Inode, Version] = LRUCache(100_000)
@@ -104,7 +114,7 @@ class Tree:
             case Root():
                 found = self._in_root(name)
             case View("by-date") | Year() | Month():
-                found = await self._in_dates(node, name)
+                found = self._in_dates(node, name)
             case View("by-conversation"):
                 return await self._in_conversations(name)
             case View():
@@ -118,51 +128,38 @@ class Tree:
     def _in_root(self, name: str) -> Node | None:
         if name == RECENT:
             return Folder(Recent())
+        if name == TRASH and self._options.trash:
+            return Folder(Trash())
         return View(name) if name in self._views else None
 
-    async def _in_dates(self, node: View | Year | Month, name: str) -> Node | None:
-        if not re.fullmatch("[0-9]{4}" if isinstance(node, View) else "[0-9]{2}", name):
-            return None
-        number = int(name)
-        dates = self._folders.dates()
-        try:
-            match node:
-                case Year(year):
-                    found: Year | Month = Month(year, number)
-                case Month(year, month):
-                    day = date(year, month, number)
-                    return day_folder(day) if day in dates else None
-                case _:
-                    found = Year(number)
-            return found if dates.overlap(found.dates) else None
-        except ValueError:
-            return None
+    def _in_dates(self, node: View | Year | Month, name: str) -> Node | None:
+        found = date_below(node, name)
+        return found if found is not None and self._folders.dates().overlap(dates_of(found)) else None
 
     async def _in_conversations(self, name: str) -> Attributes | Absent:
-        id_ = ConversationId(unquote(name))
-        if legal_id(id_) != name:
-            return Absent(TIMEOUT_S)
-        scope = Conversation(id_)
-        if not self._listings.is_named(id_):
-            if not self._ids.is_conversation_id(id_):
-                return Absent(TIMEOUT_S)
-            if not await self._listings.exists(scope):
-                return Absent(self._options.fresh_for_s)
-        return self._shapes.folder(Folder(scope))
+        views = self._catalogue.views
+        id_ = views.conversation_by_folder(name) or ConversationId(unquote(id_in_folder_name(name) or name))
+        return await self._among_humans(Conversation(id_), name, self._listings.is_named(id_))
 
     async def _in_users(self, name: str) -> Attributes | Absent:
-        views = self._catalogue.views
-        bare = not (encoded := id_in_folder_name(name))
-        id_ = views.person_by_folder(name) or UserId(unquote(encoded or name))
-        if not self._ids.is_user_id(id_) or (bare and legal_id(id_) != name):
+        id_ = self._catalogue.views.person_by_folder(name) or UserId(unquote(id_in_folder_name(name) or name))
+        return await self._among_humans(User(id_), name, False)
+
+    async def _among_humans(self, scope: User | Conversation, name: str, named: bool) -> Attributes | Absent:
+        """`named`: the configuration names it, so that it is there without a question."""
+        is_id = self._ids.is_user_id if isinstance(scope, User) else self._ids.is_conversation_id
+        bare = name == legal_id(scope.id)
+        if not named and (not is_id(scope.id) or not (bare or id_in_folder_name(name))):
             return Absent(TIMEOUT_S)
-        if not await self._listings.exists(User(id_)):
+        if self._changing.was_emptied(scope, name):
+            return self._shapes.folder(Folder(scope))
+        if not named and not await self._listings.exists(scope):
             return Absent(self._options.fresh_for_s)
-        folder = views.person_folder(id_)
-        if folder == name:
-            return self._shapes.folder(Folder(User(id_)))
+        folder = self._catalogue.views.human_folder(scope)
+        if name == (folder or legal_id(scope.id)):
+            return self._shapes.folder(Folder(scope))
         # A second name for one directory inode would confuse `pwd`.
-        return self._shapes.link(Link(id_)) if bare and folder else Absent(self._options.fresh_for_s)
+        return self._shapes.link(Link(scope)) if bare else Absent(self._options.fresh_for_s)
 
     async def _in_folder(self, node: Folder, name: str) -> Attributes | Absent:
         views = self._catalogue.views
@@ -184,10 +181,8 @@ class Tree:
     def link_target(self, inode: Inode) -> str:
         """Raises NotFound."""
         match self._node(inode):
-            case Link(user):
-                folder = self._catalogue.views.person_folder(user)
-                if folder is not None:
-                    return folder
+            case Link(scope) if (folder := self._catalogue.views.human_folder(scope)) is not None:
+                return folder
         raise NotFound("this link leads nowhere any more")
 
     def space(self) -> Space:
@@ -248,7 +243,7 @@ class Tree:
             if found.kind is Kind.SYMLINK:
                 link = self._node(inode)
                 if isinstance(link, Link):
-                    inode = self._shapes.folder(Folder(User(link.user))).inode
+                    inode = self._shapes.folder(Folder(link.scope)).inode
         node = self._node(inode)
         match node:
             case Folder(scope):
@@ -310,9 +305,41 @@ class Tree:
             raise NoAttribute(f"no attribute {name}")
         return value.encode("utf-8", "replace")
 
-    def no_set_xattr(self, inode: Inode, name: str) -> NoReturn:
-        """Raises why an attribute cannot be changed."""
-        raise xattrs.write_refused(name)
+    async def set_xattr(self, inode: Inode, name: str, value: bytes) -> None:
+        """Returns when the service has confirmed. Raises what `Changing.set_xattr` raises."""
+        await self._changing.set_xattr(inode, name, value)
+
+    async def remove_xattr(self, inode: Inode, name: str) -> None:
+        """As `set_xattr`; NoAttribute where there is nothing to take away."""
+        await self._changing.remove_xattr(inode, name, lambda own: self._has_value(inode, own))
+
+    def _has_value(self, inode: Inode, own: str) -> bool:
+        make = self._file_values(inode, self._media(inode)).get(own)
+        return make is not None and bool(make())
+
+    # --- names that go and change ------------------------------------------------------------------
+
+    async def unlink(self, parent: Inode, name: str, requester: Requester) -> None:
+        """Returns when the service has confirmed that the media is gone. Raises NotFound, Forbidden, and
+        why the service did not delete it."""
+        await self._changing.unlink(parent, self._node(parent), _text(name), requester)
+
+    async def rmdir(self, parent: Inode, name: str) -> None:
+        """Raises NotFound, Busy, NotEmpty, and why what it holds could not be found out."""
+        above = self._node(parent)
+        if isinstance(above, View | Year | Month) and (day := date_below(above, name)) is not None:
+            # Also of a day that is in no range any more, because its media were the oldest.
+            await self._changing.rmdir(day)
+            return
+        found = await self.lookup(parent, name)
+        if isinstance(found, Absent):
+            raise NotFound(f"{name}: there is no such directory")
+        await self._changing.rmdir(self._node(found.inode))
+
+    async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str], requester: Requester) -> None:
+        """From one directory and name to another. Raises what `Changing.rename` raises."""
+        names = (old[0], _text(old[1])), (new[0], _text(new[1]))
+        await self._changing.rename(*names, (self._node(old[0]), self._node(new[0])), requester)
 
     def _file_values(self, inode: Inode, media: Media) -> dict[str, Callable[[], str | None]]:
         conversations = self._catalogue.views.conversations_of(inode)
@@ -324,8 +351,10 @@ class Tree:
                 state = self._listings.state(scope)
                 return xattrs.directory_values(state.listed is not None, state.listed, state.error)
             case View("by-conversation"):
-                # Records do not tell their conversation: the index is never known to be complete.
-                return xattrs.directory_values(False, None, self._listings.refusal("conversation"))
+                # Where records do not tell their conversation, the index is never known to be complete.
+                listed = self._listings.conversations_since()
+                error = self._listings.refusal("conversation")
+                return xattrs.directory_values(listed is not None, listed, error)
             case View("by-user"):
                 listed = self._listings.users_since()
                 error = self._listings.refusal("user") or self._listings.state(Everything()).error
@@ -346,6 +375,13 @@ class Tree:
         if media is None:
             raise NotFound(f"inode {inode} is gone")
         return media
+
+
+def _text(name: str) -> str:
+    """Raises NotFound for a name that none of ours can be."""
+    if not _is_text(name):
+        raise NotFound("a name that is not UTF-8")
+    return name
 
 
 def _is_text(name: str) -> bool:

@@ -5,13 +5,15 @@ Capability links and hashes are not here: `cp -a` and `rsync -X` would copy them
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Set
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from ..errors import Forbidden, MediafsError, NoAttribute, ReadOnly, Unsupported
-from ..model import AccountName, Media
+from ..errors import Forbidden, NoAttribute, Unsupported, ValueRefused
+from ..model import AccountName, Edits, Media
 from .names import mime_of
 
 OWN: Final = "user.mediafs."
@@ -34,7 +36,23 @@ ALIASES: Final = MappingProxyType(
     }
 )
 
-EDITABLE: Final = frozenset(("title", "description", "latitude", "longitude"))
+EDITABLE: Final = frozenset(
+    (
+        "title",
+        "description",
+        "latitude",
+        "longitude",
+        "metadata_primary",
+        "metadata_secondary",
+        "mime_type",
+        "public",
+        "max_downloads_allowed",
+    )
+)
+"""What one service or another can change."""
+
+_NUMBER: Final = re.compile(r"[+-]?\d{1,3}(\.\d{1,15})?", re.ASCII)
+_DEGREES: Final = MappingProxyType({"latitude": 90.0, "longitude": 180.0})
 
 
 def file_values(
@@ -62,6 +80,7 @@ def file_values(
         "duration": lambda: _number(media.duration_s),
         "cached": lambda: "0",
         "record": lambda: media.record,
+        **{name: partial(str, value) for name, value in media.extra},
     }
 
 
@@ -80,8 +99,10 @@ def listed_names(values: dict[str, Callable[[], str | None]]) -> tuple[str, ...]
     room, names = LISTED_BYTES, []
     for name in LISTED:
         value = values[name]()
+        if value is None:
+            continue
         # An empty value is a value; cp and rsync copy it faithfully.
-        size = len(value.encode()) + len(OWN) + len(name) if value is not None else LISTED_BYTES
+        size = len(value.encode()) + len(OWN) + len(name)
         if size <= room:
             names.append(OWN + name)
             room -= size
@@ -103,16 +124,43 @@ def own_name(name: str) -> str:
         raise NoAttribute(f"no attribute {name}") from None
 
 
-def write_refused(name: str) -> MediafsError:
-    """Why an attribute cannot be set here."""
+def editable_name(name: str, editable: Set[str]) -> str:
+    """The attribute, without prefix, that is edited under this name.
+
+    Raises Unsupported for what this service cannot change, and Forbidden for what none can.
+    """
     if not name.startswith("user."):
-        return Unsupported(f"no attribute {name}: only user.* attributes are kept here")
+        raise Unsupported(f"no attribute {name}: only user.* attributes are kept here")
     short = name.removeprefix(OWN) if name.startswith(OWN) else ALIASES.get(name)
+    if short is None:
+        raise Forbidden(f"{name} cannot be set: the service has nowhere to keep it")
+    if short in editable:
+        return short
     if short in EDITABLE:
-        return ReadOnly("titles and descriptions cannot be edited yet in this version")
-    if short is not None:
-        return Forbidden(f"{name} cannot be changed: the service sets it")
-    return Forbidden(f"{name} cannot be set: the service has nowhere to keep it")
+        raise Unsupported(f"{name} cannot be changed: the service has no way to")
+    raise Forbidden(f"{name} cannot be changed: the service sets it")
+
+
+def edits_of(name: str, value: bytes | None) -> Edits:
+    """What is to be changed so that the attribute has this value; None takes it away.
+
+    Raises ValueRefused for what cannot be right, before anything is sent.
+    """
+    limit = _DEGREES.get(name)
+    if value is None:
+        # Half a place is none.
+        return dict.fromkeys(_DEGREES) if limit else {name: None}
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueRefused(f"{name}: the value is not UTF-8") from None
+    if "\0" in text:
+        raise ValueRefused(f"{name}: the value holds a NUL character")
+    if limit is None:
+        return {name: text}
+    if not _NUMBER.fullmatch(text.strip()) or abs(float(text)) > limit:
+        raise ValueRefused(f"{name}: a number of degrees from -{limit:g} to {limit:g} is needed")
+    return {name: text.strip()}
 
 
 def _number(value: float | None) -> str | None:

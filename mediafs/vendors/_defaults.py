@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..errors import Unsupported
 from ..model import Conversation, Edited, Edits, Erased, Media, Removal, User, UserId
-from .protocol import Call, Flow, Pace, Reply
+from .protocol import Call, Credential, Flow, Pace, Reply
 
 
 class Defaults:
@@ -30,6 +30,16 @@ class Defaults:
     @property
     def peeks(self) -> bool:
         return False
+
+    @property
+    def renewals(self) -> int:
+        return 1
+
+    def refused(self, credential: Credential) -> None:
+        """There is one login: it is asked again."""
+
+    def otherwise(self, call: Call, reply: Reply) -> Call | None:
+        return None
 
     def status(self, call: Call, reply: Reply) -> int:
         return reply.status

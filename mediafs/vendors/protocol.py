@@ -47,6 +47,8 @@ class Call:
     body: bytes | None = field(default=None, repr=False)
     subject: str = field(default="", repr=False)
     """What a signature of the call covers, where the vendor signs calls."""
+    other_subject: str = field(default="", repr=False)
+    """What it may cover instead, where the vendor's documents contradict each other."""
     idempotent: bool = True
     """May be sent again when it is not known whether the first one arrived."""
     operation: str
@@ -122,8 +124,23 @@ class Vendor(Protocol):
         """
         ...
 
+    @property
+    def renewals(self) -> int:
+        """How many logins in a row a 401 is worth before it is believed: more than one where `login` has
+        several secrets to try in turn."""
+        ...
+
+    def refused(self, credential: Credential) -> None:
+        """The service has answered 401 to this credential: `login` gives another next, if it has one."""
+        ...
+
     def authorized(self, call: Call, credential: Credential) -> Call:
         """The call with the credential on it."""
+        ...
+
+    def otherwise(self, call: Call, reply: Reply) -> Call | None:
+        """Another way to say a call that was answered with 401, where it may have been said wrong; None:
+        it is the credential that is refused."""
         ...
 
     def status(self, call: Call, reply: Reply) -> int:

@@ -83,6 +83,7 @@ class Verba(Defaults):
             users=True,
             # What the API user may see is listed, whoever was recorded.
             all_users=True,
+            enumerable=self._options.search,
             in_date_order=self._options.search,
             records_tell_conversation=True,
             editable=frozenset(self._options.metadata_fields),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NoReturn
 
 import trio
 
 from mediafs.errors import Changed, Denied, Forbidden, Late, NoAttribute, NotFound, ReadOnly, Unavailable
-from mediafs.model import Change, ChangeKind, Inode, MediaId
+from mediafs.model import Change, ChangeKind, Inode, MediaId, Requester
 from mediafs.tree.values import ROOT, Absent, Attributes, Entry, Kind, Space
 
 WHEN_S = 1_700_000_000
@@ -195,7 +194,20 @@ class FakeTree:
             return "Überblick".encode()
         raise NoAttribute(name)
 
-    def no_set_xattr(self, inode: Inode, name: str) -> NoReturn:
+    async def set_xattr(self, inode: Inode, name: str, value: bytes) -> None:
         if name.startswith("user.mediafs."):
             raise Forbidden("cannot be set")
         raise ReadOnly("cannot be set")
+
+    async def remove_xattr(self, inode: Inode, name: str) -> None:
+        await self.set_xattr(inode, name, b"")
+
+    async def unlink(self, parent: Inode, name: str, requester: Requester) -> None:
+        self.counts[f"unlink {name} by {requester.program}"] += 1
+        raise Forbidden("nothing is deleted here")
+
+    async def rmdir(self, parent: Inode, name: str) -> None:
+        raise Forbidden("nothing is deleted here")
+
+    async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str], requester: Requester) -> None:
+        raise Forbidden("nothing is renamed here")

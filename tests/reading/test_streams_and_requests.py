@@ -232,14 +232,14 @@ async def test_forgetting_a_version_drops_what_is_held_of_it() -> None:
         reader = opened(service, content)
         await reader.read(0, READ)
         await trio.testing.wait_all_tasks_blocked()
-        service.forget(version_of(a_media(len(content))))
+        service.forget({a_media(len(content)).id})
         assert await reader.read(READ, READ) == content[READ : 2 * READ]
         await reader.close()
         assert service.statistics().memory == 0
         source.content = BIG
         large = opened(service)
         await large.read(0, READ)
-        service.forget(version_of(a_media(len(BIG))))
+        service.forget({a_media(len(BIG)).id})
         with pytest.raises(Changed):
             await large.read(6 * MIB, READ)
         assert len(source.asked) == 2

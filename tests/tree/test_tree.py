@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
@@ -14,6 +14,7 @@ from mediafs.errors import NoAttribute, NotFound, Unsupported
 from mediafs.model import AccountName, Inode, MediaId, Owner, UserId
 from mediafs.reading import ReadingOptions, reading
 from mediafs.tree import ROOT, Absent, Attributes, Kind, Tree, TreeOptions
+from mediafs.writing import Journal, Policy, deleting, editing
 from tests.fakes import START, MemorySource, content_of, make_media
 from tests.sync.house import House, house
 
@@ -40,20 +41,35 @@ class Here:
 
 
 @asynccontextmanager
-async def tree_of(source: MemorySource, folder: Path, **options: object) -> AsyncIterator[Here]:
+async def tree_of(
+    source: MemorySource, folder: Path, tree_options: Mapping[str, object] | None = None, **options: object
+) -> AsyncIterator[Here]:
     async with (
         house(source, folder, **options) as rooms,
         reading(source, ReadingOptions(spool_directory=folder)) as bytes_,
+        deleting(
+            source,
+            rooms.catalogue,
+            Journal(folder),
+            policy=Policy.PERMANENT,
+            limit=100,
+            emit=rooms.changes.extend,
+            wall_clock=lambda: rooms.clock[0],
+        ) as deletions,
+        editing(source, rooms.catalogue, emit=rooms.changes.extend) as edits,
     ):
         tree = Tree(
             rooms.catalogue,
             rooms.listings,
             bytes_,
             source,
+            deletions,
+            edits,
             source.traits,
-            TreeOptions(account=AccountName("test"), vendor="memory", zone=UTC),
+            TreeOptions(account=AccountName("test"), vendor="memory", zone=UTC, **(tree_options or {})),  # type: ignore[arg-type]
             wall_clock=lambda: rooms.clock[0],
             room=lambda: 1 << 30,
+            emit=rooms.changes.extend,
         )
         yield Here(tree, rooms)
 
@@ -253,3 +269,14 @@ async def test_a_size_that_no_record_tells_is_settled_by_opening(tmp_path: Path)
         await file.close()
         await here.tree.refresh("recent")
         assert here.tree.attributes(shown.inode).size == 777
+
+
+async def test_only_attributes_that_have_a_value_are_listed(tmp_path: Path) -> None:
+    bare = make_media(1, title=None, description=None, owner=None)
+    async with tree_of(MemorySource([bare]), tmp_path) as here:
+        await here.list("recent")
+        (name,) = await here.list("recent")
+        inode = (await here.find(f"recent/{name}")).inode
+        for listed in here.tree.xattr_names(inode):
+            assert here.tree.xattr(inode, listed)
+        assert "user.mediafs.title" not in here.tree.xattr_names(inode)

@@ -108,8 +108,9 @@ def test_traits_are_those_of_the_configuration() -> None:
     assert (traits.conversations, traits.users, traits.all_users) == (True, True, True)
     assert (traits.records_tell_conversation, traits.deletable, traits.trash) == (True, True, False)
     assert traits.editable == {"ticket"}
-    assert traits.in_date_order
-    assert not verba(search=False).traits.in_date_order
+    assert (traits.in_date_order, traits.enumerable) == (True, True)
+    named_only = verba(search=False).traits
+    assert (named_only.in_date_order, named_only.enumerable) == (False, False)
 
 
 def test_a_download_is_the_documented_request() -> None:

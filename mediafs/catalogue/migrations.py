@@ -1,0 +1,42 @@
+"""How a catalogue that an earlier version wrote becomes one of this version.
+
+Each step is SQL that brings a file from its schema version to the next, together with what a test keeps
+of that earlier schema. Steps are never changed once they were released; `schema.sql` is where all of
+them lead.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+SCHEMA_VERSION: Final = 2
+
+STEPS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        # Vendors with a trash, with named conversations, and with fields that no record shows.
+        1: """
+        ALTER TABLE media ADD COLUMN trashed INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE media ADD COLUMN kept TEXT NOT NULL DEFAULT '{}';
+        CREATE INDEX media_trashed ON media(created, id) WHERE live AND trashed;
+        CREATE TABLE conversation (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            folder TEXT NOT NULL UNIQUE,
+            named REAL NOT NULL
+        ) WITHOUT ROWID;
+        """,
+    }
+)
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Brings the file from `version` to the current schema, or leaves it as it was.
+
+    Raises sqlite3.Error.
+    """
+    for step in range(version, SCHEMA_VERSION):
+        # Atomic, the version included: a crash in between leaves the step to the next start.
+        connection.executescript(f"BEGIN IMMEDIATE; {STEPS[step]} PRAGMA user_version = {step + 1}; COMMIT;")

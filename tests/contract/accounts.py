@@ -1,0 +1,149 @@
+"""Accounts that the contract is held to: the source in memory, and each vendor through its sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from mediafs.model import AccountName
+from mediafs.remote import RemoteAccount
+from mediafs.sandbox import Options, World, serve
+from mediafs.sandbox.media import read_all
+from mediafs.sandbox.veriff_options import VeriffOptions as VeriffTwinOptions
+from mediafs.sandbox.veriff_sessions import media_uuid, session_uuid
+from mediafs.sandbox.vonage import Vonage as VonageTwin
+from mediafs.source import Source
+from mediafs.vendors.apizee import Apizee, ApizeeOptions
+from mediafs.vendors.veriff import Veriff, VeriffOptions
+from mediafs.vendors.vonage import Vonage, VonageOptions
+from tests.fakes import MemorySource, content_of, make_media
+
+COUNT = 250
+TODAY = datetime(2024, 5, 17, 10, tzinfo=UTC)
+
+
+@dataclass
+class Account:
+    """A source over COUNT media, and what is true of them."""
+
+    source: Source
+    ids: set[str]
+    members: set[str]
+    """Ids in conversation 77."""
+    owned: set[str]
+    """Ids of user 1000."""
+    content: Callable[[str], bytes]
+    conversation: str = "77"
+    """The id of that conversation at the service."""
+
+
+@asynccontextmanager
+async def memory(*, filters_work: bool = True) -> AsyncIterator[Account]:
+    media = [make_media(n, owner="1000" if n % 3 else "1001") for n in range(1, COUNT + 1)]
+    source = MemorySource(media, filters_work=filters_work)
+    source.conversations["77"] = {m.id for m in media if int(m.id) % 5 == 0}
+    yield Account(
+        source,
+        {m.id for m in media},
+        {str(i) for i in source.conversations["77"]},
+        {m.id for m in media if m.owner and m.owner.id == "1000"},
+        lambda id_: content_of(next(m for m in media if m.id == id_)),
+    )
+
+
+@asynccontextmanager
+async def apizee(*, filters_work: bool = True) -> AsyncIterator[Account]:
+    world = World.generate(0, seed=1)
+    made = [
+        world.add(
+            conversation="77" if n % 5 == 0 else None,
+            size=1000 + n,
+            created=datetime(2024, 2, 1 + n % 28, 10, tzinfo=UTC),
+        )
+        for n in range(COUNT)
+    ]
+    options = Options() if filters_work else Options(conversation_parameter="other", user_parameter="who")
+    vendor_options = {} if filters_work else {"user": None}
+    async with serve(world, options) as server:
+        vendor = Apizee(
+            ApizeeOptions(base_url=server.url, token=options.token, **{"user": "all", **vendor_options})  # type: ignore[arg-type]
+        )
+        async with RemoteAccount(AccountName("sandbox-contract"), vendor) as source:
+            yield Account(
+                source,
+                {str(m.id) for m in made},
+                {str(m.id) for m in made if m.conversation == "77"},
+                {str(m.id) for m in made if m.owner and str(m.owner.id) == "1000"},
+                lambda id_: read_all(world[int(id_)].body),
+            )
+
+
+@asynccontextmanager
+async def veriff() -> AsyncIterator[Account]:
+    world = World.generate(0, seed=1)
+    made = [
+        world.add(
+            conversation="77" if n % 5 == 0 else None,
+            size=1000 + n,
+            created=datetime(2024, 2, 1 + n % 28, 10, tzinfo=UTC),
+        )
+        for n in range(COUNT)
+    ]
+    async with serve(world, VeriffTwinOptions(attempts=1), vendor="veriff") as server:
+        given = server.service.credentials()
+        vendor = Veriff(
+            VeriffOptions(
+                base_url=server.url,
+                api_key=given["api_key"],
+                shared_secrets=(given["shared_secret"],),
+                sessions=lambda: given["sessions"].split(","),
+            )
+        )
+        async with RemoteAccount(AccountName("sandbox-contract"), vendor) as source:
+            yield Account(
+                source,
+                {media_uuid(m.id) for m in made},
+                {media_uuid(m.id) for m in made if m.conversation == "77"},
+                set(),
+                lambda id_: read_all(world[int(id_[-12:], 16)].body),
+                conversation=session_uuid("77"),
+            )
+
+
+@asynccontextmanager
+async def vonage() -> AsyncIterator[Account]:
+    """No conversations, no users, no other filters: the laws about those do not apply."""
+    world = World.generate(0, seed=1)
+    for n in range(COUNT):
+        world.add(size=1000 + n, created=datetime(2024, 2, 1 + n % 28, 10, tzinfo=UTC), filename="test.wav")
+    async with serve(world, vendor="vonage") as server:
+        twin = server.service
+        assert isinstance(twin, VonageTwin)
+        held = {twin.id_of(media): media for media in world}
+        options = VonageOptions(
+            base_url=server.url,
+            application_id=twin.options.application_id,
+            private_key=twin.options.private_key,
+        )
+        async with RemoteAccount(AccountName("sandbox-contract"), Vonage(options)) as source:
+            yield Account(source, set(held), set(), set(), lambda id_: read_all(held[id_].body))
+
+
+MakeAccount = Callable[..., AbstractAsyncContextManager[Account]]
+
+
+def of(*makes: MakeAccount) -> pytest.MarkDecorator:
+    """A law that holds for these."""
+    return pytest.mark.parametrize("make", makes, ids=[make.__name__ for make in makes])
+
+
+every_archive = of(memory, apizee, vonage, veriff)
+in_date_order = of(memory, apizee, vonage)
+"""Those whose listings can be had by date; others are listed whole only."""
+with_conversations = of(memory, apizee, veriff)
+with_filters = of(memory, apizee)
+"""Those whose listings are narrowed by a filter that a service might ignore."""
