@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from ..errors import (
+    ConfigError,
     Forbidden,
     InvalidReply,
     MediafsError,
@@ -22,6 +23,7 @@ from ..errors import (
 )
 from ..model import (
     Conversation,
+    ConversationId,
     Cursor,
     Edited,
     Edits,
@@ -52,7 +54,7 @@ from .protocol import Call, Credential, Flow, Pace, Pairs, Reply
 from .verba_options import CALL_ID, VerbaOptions
 
 CALLS_AT_ONCE: Final = 50
-"""Configured calls that one page asks for, one request each."""
+"""Configured calls that one page asks for, one request each; two for the id of a meeting."""
 _ID_NAMES: Final = ("callID", "ccdr_id")
 """Newer pages of the vendor rename the first to the second, for GetMedia (CONFLICT with the older ones)."""
 _MESSAGE_TYPES: Final = frozenset(("text/html", "application/xhtml+xml", "text/xml", "application/xml"))
@@ -172,27 +174,28 @@ class Verba(Defaults):
         return Row(call_id(at), None if is_ongoing(at) else media_of(at, self._options))
 
     def _named_calls(self, question: Question) -> Flow[Page]:
-        """The calls that the configuration names, in its order; one that is gone is left out."""
-        start = _position(question.cursor)
-        named = self._options.calls[start : start + CALLS_AT_ONCE]
-        keep = _of(question.scope if isinstance(question.scope, User) else None)
-        found: list[Media] = []
-        for id_ in named:
+        """The calls that the configuration names, in its order; one that is gone is left out.
+
+        The cursor is the last that was walked: where it is not named any more, all are walked again.
+        """
+        try:
+            named = self._options.named_calls()
+        except ValueError as error:
+            raise ConfigError([f"{NAME}: {error}"]) from None
+        cursor = question.cursor
+        start = named.index(cursor) + 1 if cursor is not None and cursor in named else 0
+        stop = start + CALLS_AT_ONCE
+        user = question.scope if isinstance(question.scope, User) else None
+        keep, found = _of(user), dict[MediaId, Media]()
+        for id_ in named[start:stop]:
             try:
-                records = yield from self._information((("callID", id_),), MediaId(id_))
+                page = yield from self._conversation(Conversation(ConversationId(id_)))
             except NotFound:
                 continue
-            found += [media for media in self._finished(records) if keep(media)]
-        found = [
-            media
-            for media in found
-            if (question.since is None or media.created >= question.since.replace(microsecond=0))
-            and (question.until is None or media.created <= question.until)
-        ]
-        found.sort(key=lambda media: (media.created, media.id), reverse=question.newest_first)
-        after = start + len(named)
-        more = after < len(self._options.calls)
-        return Page(media=tuple(found), total=None, next=Cursor(str(after)) if more else None)
+            found |= {media.id: media for media in page.media if keep(media) and _asked(question, media)}
+        media = sorted(found.values(), key=_order, reverse=question.newest_first)
+        more = stop < len(named)
+        return Page(media=tuple(media), total=None, next=Cursor(named[stop - 1]) if more else None)
 
     def _conversation(self, scope: Conversation) -> Flow[Page]:
         """A call by its id, or the calls of a meeting by the meeting's."""
@@ -243,7 +246,7 @@ class Verba(Defaults):
 
     def _finished(self, records: list[At]) -> list[Media]:
         found = {media.id: media for media in (self._row(at).media for at in records) if media is not None}
-        return sorted(found.values(), key=lambda media: (media.created, media.id))
+        return sorted(found.values(), key=_order)
 
     def _id_names(self) -> tuple[str, ...]:
         """The parameter that names a call, the one that has worked first."""
@@ -327,12 +330,15 @@ def _of(user: User | None) -> Callable[[Media], bool]:
     return lambda media: media.owner is not None and media.owner.id == user.id
 
 
-def _position(cursor: Cursor | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
-        raise ValueError("a cursor of configured calls is a number")
-    return int(cursor)
+def _asked(question: Question, media: Media) -> bool:
+    """Whether it lies within the bounds of the question, which are included."""
+    since, until = question.since, question.until
+    late_enough = since is None or media.created >= since.replace(microsecond=0)
+    return late_enough and (until is None or media.created <= until)
+
+
+def _order(media: Media) -> tuple[datetime, str]:
+    return media.created, media.id
 
 
 def _as_exact(found: Media, known: Media) -> Media:

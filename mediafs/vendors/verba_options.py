@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Final
@@ -42,8 +43,9 @@ class VerbaOptions:
     password: str | None = field(default=None, repr=False)
     extensions: tuple[str, ...] = ()
     """Whose live names are offered, and who counts as the recorded side of a call."""
-    calls: tuple[str, ...] = ()
-    """Ids of calls that are listed where the service is not to be searched."""
+    calls: tuple[str, ...] | Callable[[], Sequence[str]] = ()
+    """Ids of calls, or of meetings, that are listed where the service is not to be searched; a function
+    gives them as of now, and is asked at every page of a listing."""
     search: bool = False
     """SearchCalls may be used: by-date and by-user show all that the API user may see."""
     metadata_fields: tuple[str, ...] = ()
@@ -68,9 +70,8 @@ class VerbaOptions:
         for extension in self.extensions:
             if not EXTENSION.fullmatch(extension):
                 raise ValueError(f"extensions: {extension[:64]!r} is neither a number nor an address")
-        for call in self.calls:
-            if not CALL_ID.fullmatch(call):
-                raise ValueError(f"calls: {call[:64]!r} cannot be the id of a call")
+        if isinstance(self.calls, tuple):
+            self.named_calls()
         for name in self.metadata_fields:
             if not FIELD_ID.fullmatch(name):
                 raise ValueError(
@@ -81,6 +82,15 @@ class VerbaOptions:
                 raise ValueError(f"metadata_fields: {name!r} has a meaning of its own here")
         if len(set(self.metadata_fields)) < len(self.metadata_fields):
             raise ValueError("metadata_fields: each only once")
+
+    def named_calls(self) -> list[str]:
+        """Each once. Raises ValueError: to leave one out without a word would look like a deletion."""
+        named = self.calls if isinstance(self.calls, tuple) else self.calls()
+        found = list(dict.fromkeys(call.strip() for call in named))
+        for call in found:
+            if not CALL_ID.fullmatch(call):
+                raise ValueError(f"calls: {call[:64]!r} cannot be the id of a call")
+        return found
 
     @property
     def replies_in(self) -> tzinfo:

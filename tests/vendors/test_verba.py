@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediafs.errors import (
+    ConfigError,
     CredentialsRefused,
     Denied,
     Forbidden,
@@ -692,10 +693,11 @@ def information(id_: str, start: str = "2024-05-17 10:15:30", source: str = "885
 
 
 def test_without_search_the_configured_calls_are_listed() -> None:
-    vendor = verba(search=False, calls=("call-1", "call-2", "call-3"))
+    gone = ID.replace("a8", "b8")
+    vendor = verba(search=False, calls=("call-1", gone, "call-3"))
     replies = [information("call-1", "2024-05-18 10:00"), failed(-50), information("call-3", source="1001")]
     asked, page = drive(vendor.page(Question(), NOW), *replies)
-    assert [dict(call.query)["callID"] for call in asked] == ["call-1", "call-2", "call-3"]
+    assert [dict(call.query)["callID"] for call in asked] == ["call-1", gone, "call-3"]
     assert {dict(call.query)["action"] for call in asked} == {"GetCallInformation"}
     assert isinstance(page, Page)
     assert [media.id for media in page.media] == ["call-3", "call-1"]
@@ -711,7 +713,7 @@ def test_without_search_the_configured_calls_are_listed() -> None:
 
 
 def test_many_configured_calls_come_in_pages() -> None:
-    vendor = verba(search=False, calls=tuple(f"call-{n}" for n in range(120)))
+    vendor = verba(search=False, calls=lambda: [f"{n:08x}{ID[8:]}" for n in range(120)])
     cursor: Cursor | None = None
     asked: list[Call] = []
     for _ in range(3):
@@ -721,8 +723,21 @@ def test_many_configured_calls_come_in_pages() -> None:
         cursor = page.next
     assert cursor is None
     assert len({dict(call.query)["callID"] for call in asked}) == len(asked) == 120
-    with pytest.raises(ValueError, match="cursor"):
-        drive(vendor.page(Question(cursor=Cursor("x")), NOW))
+    asked, _ = drive(vendor.page(Question(cursor=Cursor("not named any more")), NOW), failed(-50))
+    assert dict(asked[0].query)["callID"] == f"{0:08x}{ID[8:]}", "all are walked again"
+
+
+def test_a_configured_meeting_is_all_its_calls() -> None:
+    vendor = verba(search=False, calls=("WHBFM6DD",))
+    asked, page = drive(vendor.page(Question(), NOW), sample("missing.xml"), sample("search.xml"))
+    assert dict(asked[1].query)["meetingID"] == "WHBFM6DD"
+    assert isinstance(page, Page)
+    assert {media.id for media in page.media} == {ID, "call-002"}
+
+
+def test_a_line_that_is_no_id_fails_the_listing_of_calls() -> None:
+    _, outcome = drive(verba(search=False, calls=lambda: ["call-1", "a/b"]).page(Question(), NOW))
+    assert type(outcome) is ConfigError
 
 
 def test_without_search_nothing_is_searched() -> None:
