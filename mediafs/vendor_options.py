@@ -14,6 +14,7 @@ from .config import (
     ApizeeConfig,
     PasswordAuth,
     TokenAuth,
+    VerbaConfig,
     VeriffConfig,
     VonageConfig,
     ZoomConfig,
@@ -22,6 +23,7 @@ from .errors import ConfigError
 from .vendors import VENDORS
 from .vendors.apizee import ApizeeFilters, ApizeeOptions
 from .vendors.protocol import Vendor
+from .vendors.verba_options import VerbaOptions
 from .vendors.veriff_options import VeriffOptions
 from .vendors.vonage_options import VonageOptions
 from .vendors.zoom_options import ZoomOptions
@@ -70,6 +72,19 @@ def _options(account: AccountConfig, conversations: Callable[[], Sequence[str]])
                 api_key=key.read(),
                 api_secret=secret.read(),
                 download_hosts=account.download_hosts or ZOOM_HOSTS,
+            )
+        case VerbaConfig():
+            recorder = account.service
+            return VerbaOptions(
+                base_url=account.base_url,
+                api_key=recorder.api_key.read(),
+                username=recorder.username,
+                password=recorder.password.read() if recorder.password else None,
+                extensions=recorder.extensions,
+                calls=conversations,
+                search=recorder.search,
+                metadata_fields=recorder.metadata_fields,
+                zone=account.time_zone,
             )
         case VonageConfig():
             service = account.service

@@ -68,6 +68,7 @@ HOMES = {
     "pyfuse3": "mount",
     "sqlite3": "catalogue",
     "h11": "sandbox",
+    "defusedxml": "vendors",
     "jwt": "vendors",
 }
 

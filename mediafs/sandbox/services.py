@@ -8,6 +8,7 @@ from typing import Final
 from mediafs.sandbox.apizee import Apizee
 from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.service import Service
+from mediafs.sandbox.verba import Verba
 from mediafs.sandbox.veriff import Veriff
 from mediafs.sandbox.vonage import Vonage
 from mediafs.sandbox.world import World
@@ -18,6 +19,7 @@ DEFAULT: Final = "apizee"
 SERVICES: Final[Mapping[str, type[Service]]] = MappingProxyType(
     {
         "apizee": Apizee,
+        "verba": Verba,
         "veriff": Veriff,
         "vonage": Vonage,
         "zoom": Zoom,

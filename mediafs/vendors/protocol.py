@@ -25,6 +25,7 @@ from ..model import (
     Scope,
     Traits,
     User,
+    UserId,
 )
 
 T = TypeVar("T")
@@ -187,6 +188,19 @@ class Vendor(Protocol):
 
     def download(self, media: Media) -> Call:
         """GET of the bytes; `remote/` adds Range and If-Range."""
+        ...
+
+    def another_download(self, call: Call, reply: Reply) -> Call | None:
+        """Another way to ask for the same bytes, once the service has refused `call` with `reply`.
+
+        None: there is none, and the refusal stands. For services whose versions differ in how a download
+        is worded; asked for once a download.
+        """
+        ...
+
+    def live(self, user: UserId) -> tuple[tuple[str, Media], ...]:
+        """Names in the user's directory behind which another media may be at any time, such as the last
+        call, and what to download for each (`Media.fleeting`). No request."""
         ...
 
     def update(self, media: Media, edits: Edits) -> Flow[Edited]:

@@ -15,6 +15,8 @@ from mediafs.remote import RemoteAccount
 from mediafs.sandbox import Media as Truth
 from mediafs.sandbox import Options, World, serve
 from mediafs.sandbox.media import read_all
+from mediafs.sandbox.verba_options import VerbaOptions as VerbaTwinOptions
+from mediafs.sandbox.verba_xml import call_id
 from mediafs.sandbox.veriff_options import VeriffOptions as VeriffTwinOptions
 from mediafs.sandbox.veriff_sessions import media_uuid, session_uuid
 from mediafs.sandbox.vonage import Vonage as VonageTwin
@@ -22,10 +24,12 @@ from mediafs.sandbox.zoom_options import ZoomOptions as ZoomTwinOptions
 from mediafs.sandbox.zoom_records import file_id, session_id
 from mediafs.source import Source
 from mediafs.vendors.apizee import Apizee, ApizeeOptions
+from mediafs.vendors.verba import VerbaOptions
 from mediafs.vendors.veriff import Veriff, VeriffOptions
 from mediafs.vendors.vonage import Vonage, VonageOptions
 from mediafs.vendors.zoom import Zoom, ZoomOptions
 from tests.fakes import MemorySource, content_of, make_media
+from tests.verba_talk import Unpaced
 
 COUNT = 250
 TODAY = datetime(2024, 5, 17, 10, tzinfo=UTC)
@@ -179,6 +183,37 @@ async def zoom() -> AsyncIterator[Account]:
             )
 
 
+@asynccontextmanager
+async def verba() -> AsyncIterator[Account]:
+    """No totals, and no filter that could be ignored: what it finds by user is looked at again."""
+    world = World.generate(0, seed=1)
+    made = [
+        world.add(
+            conversation="77" if n % 5 == 0 else None,
+            size=1000 + n,
+            created=datetime(2024, 2, 1 + n % 28, 10, tzinfo=UTC),
+        )
+        for n in range(COUNT)
+    ]
+    async with serve(world, VerbaTwinOptions(ranges=True), vendor="verba") as server:
+        given = server.service.credentials()
+        options = VerbaOptions(
+            base_url=f"{server.url}/verba",
+            api_key=given["api_key"],
+            username=given["username"],
+            password=given["password"],
+            search=True,
+        )
+        async with RemoteAccount(AccountName("sandbox-contract"), Unpaced(options)) as source:
+            yield Account(
+                source,
+                {call_id(m.id) for m in made},
+                {call_id(m.id) for m in made if m.conversation == "77"},
+                {call_id(m.id) for m in made if m.owner.id == 1000},
+                lambda id_: read_all(world[int(id_[-12:], 16)].body),
+            )
+
+
 MakeAccount = Callable[..., AbstractAsyncContextManager[Account]]
 
 
@@ -187,11 +222,12 @@ def of(*makes: MakeAccount) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("make", makes, ids=[make.__name__ for make in makes])
 
 
-every_archive = of(memory, apizee, vonage, veriff, zoom)
-in_date_order = of(memory, apizee, vonage, zoom)
+every_archive = of(memory, apizee, vonage, veriff, zoom, verba)
+in_date_order = of(memory, apizee, vonage, zoom, verba)
 """Those whose listings can be had by date; others are listed whole only."""
-counted = of(memory, apizee, vonage)
+with_totals = of(memory, apizee, vonage)
 """Those that list by date and say of how many media: Zoom says it of sessions, and of a month at most."""
-with_conversations = of(memory, apizee, veriff, zoom)
+with_conversations = of(memory, apizee, veriff, zoom, verba)
+with_users = of(memory, apizee, verba)
 with_filters = of(memory, apizee)
 """Those whose listings are narrowed by a filter that a service might ignore."""
