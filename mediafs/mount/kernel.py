@@ -18,7 +18,8 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
 
 import pyfuse3
@@ -69,6 +70,8 @@ class KernelCaches:
         self._wake_names = trio.Event()
         self._wake_contents = trio.Event()
         self._running = False
+        self._under_way = 0
+        self._told = trio.Event()
 
     def tell(self, changes: Sequence[Change]) -> None:
         """Queues what these changes invalidate and returns at once. Trio thread only."""
@@ -99,6 +102,11 @@ class KernelCaches:
         """Invalidations that wait."""
         return len(self._names) + len(self._attributes) + len(self._contents)
 
+    async def settled(self) -> None:
+        """Returns when the kernel was told of all that was queued; a call to it may wait for a read."""
+        while self._running and (self.pending or self._under_way):
+            await self._told.wait()
+
     async def run(self, stop: trio.Event) -> None:
         """Drains until `stop`; a call that is under way then is waited for, the rest is dropped.
 
@@ -118,6 +126,20 @@ class KernelCaches:
                 self._wake_contents.set()
         finally:
             self._running = False
+            self._announce()
+
+    def _announce(self) -> None:
+        self._told.set()
+        self._told = trio.Event()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            self._announce()
 
     async def _drain_names(self, stop: trio.Event) -> None:
         limiter = trio.CapacityLimiter(1)
@@ -125,11 +147,12 @@ class KernelCaches:
             await self._wake_names.wait()
             self._wake_names = trio.Event()
             while self._names or self._attributes:
-                batch = _taken(self._names)
-                await _in_thread(limiter, self._invalidate_names, batch)
-                # After the names: whoever looks between the two would have fetched old attributes.
-                for inode in _taken(self._attributes):
-                    self._quietly(self._calls.invalidate_inode, inode, attr_only=True)
+                with self._telling():
+                    batch = _taken(self._names)
+                    await _in_thread(limiter, self._invalidate_names, batch)
+                    # After the names: whoever looks between the two would have fetched old attributes.
+                    for inode in _taken(self._attributes):
+                        self._quietly(self._calls.invalidate_inode, inode, attr_only=True)
 
     async def _drain_contents(self, stop: trio.Event) -> None:
         limiter = trio.CapacityLimiter(1)
@@ -137,8 +160,9 @@ class KernelCaches:
             await self._wake_contents.wait()
             self._wake_contents = trio.Event()
             while self._contents:
-                batch = _taken(self._contents)
-                await _in_thread(limiter, self._invalidate_contents, batch)
+                with self._telling():
+                    batch = _taken(self._contents)
+                    await _in_thread(limiter, self._invalidate_contents, batch)
 
     def _invalidate_names(self, batch: Sequence[tuple[Inode, str]]) -> None:
         for directory, name in batch:

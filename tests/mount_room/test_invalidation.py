@@ -275,3 +275,37 @@ async def test_what_is_told_before_and_after_is_dropped() -> None:
 
     assert kernel.pending == 0
     assert calls.made == []
+
+
+async def test_it_is_settled_once_the_last_call_has_come_back(autojump_clock: trio.testing.MockClock) -> None:
+    calls, stop, begun = FakeCalls(), trio.Event(), threading.Event()
+    kernel = KernelCaches(calls)
+    await kernel.settled()
+    calls.hold.clear()
+    real = calls.invalidate_inode
+
+    def invalidate_inode(inode: int, *, attr_only: bool) -> None:
+        if not attr_only:
+            begun.set()
+        real(inode, attr_only=attr_only)
+
+    calls.invalidate_inode = invalidate_inode  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kernel.run, stop)
+        await trio.testing.wait_all_tasks_blocked()
+        await kernel.settled()
+        kernel.tell([_change(ChangeKind.REMOVED, 50, (2, "a"), (3, "a"))])
+        await trio.to_thread.run_sync(begun.wait)
+        assert kernel.pending == 0
+        with trio.move_on_after(0.1) as waiting:
+            await kernel.settled()
+        assert waiting.cancelled_caught, "a call is under way"
+        calls.hold.set()
+        await kernel.settled()
+        assert len([what for what, *_ in calls.made if what != "attributes"]) == 3
+        kernel.tell([_change(ChangeKind.REMOVED, 50, (2, "b"))])
+        calls.hold.clear()
+        nursery.start_soon(kernel.settled)
+        await trio.testing.wait_all_tasks_blocked()
+        calls.hold.set()
+        stop.set()
