@@ -23,8 +23,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mediafs.config import AccountConfig, ApizeeConfig, TokenAuth
-from mediafs.config.secrets import Secret
+from mediafs.config import AccountConfig, Service
 from mediafs.model import AccountName
 from mediafs.mount import Deadlines, FuseUnavailable, check_fuse
 from mediafs.reading import ReadingOptions
@@ -44,7 +43,7 @@ DEFAULTS = AccountConfig(
     name=AccountName("x"),
     vendor="apizee",
     base_url="",
-    service=ApizeeConfig(auth=TokenAuth(token=Secret.plain(""))),
+    service=Service(),
 )
 
 
