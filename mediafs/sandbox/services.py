@@ -12,6 +12,7 @@ from mediafs.sandbox.verba import Verba
 from mediafs.sandbox.veriff import Veriff
 from mediafs.sandbox.vonage import Vonage
 from mediafs.sandbox.world import World
+from mediafs.sandbox.zoom import Zoom
 
 DEFAULT: Final = "apizee"
 
@@ -21,6 +22,7 @@ SERVICES: Final[Mapping[str, type[Service]]] = MappingProxyType(
         "verba": Verba,
         "veriff": Veriff,
         "vonage": Vonage,
+        "zoom": Zoom,
     }
 )
 """Name -> twin; each knows the class of its options."""

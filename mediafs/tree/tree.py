@@ -81,6 +81,7 @@ class Tree:
         self._listings = listings
         self._reading = reading
         self._ids = ids
+        self._traits = traits
         self._options = options
         self._room = room
         self._views = [BY_DATE]
@@ -218,10 +219,17 @@ class Tree:
                 )
             case View("by-date") if self._options.since is None:
                 await self._listings.look_for_the_oldest()
+            case View("by-conversation") if self._is_empty_index:
+                await self._listings.look_for_the_oldest()
             case View("by-user") if not self._catalogue.views.people():
                 # Nothing has been looked at yet: an empty index would be taken for an empty account.
                 await self._listings.look_for_the_oldest()
         return Directory(lambda: list(self._folders.below(node)))
+
+    @property
+    def _is_empty_index(self) -> bool:
+        """No conversation is known, although records would tell."""
+        return self._traits.records_tell_conversation and not self._listings.conversation_ids()
 
     def _entry(self, stat: Stat) -> Entry:
         return Entry(stat.name, self._shapes.file(stat))

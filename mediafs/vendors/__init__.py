@@ -11,6 +11,7 @@ from .protocol import Vendor
 from .verba import Verba
 from .veriff import Veriff
 from .vonage import Vonage
+from .zoom import Zoom
 
 VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType(
     {
@@ -18,6 +19,7 @@ VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType(
         "verba": Verba,
         "veriff": Veriff,
         "vonage": Vonage,
+        "zoom": Zoom,
     }
 )
 """Name -> class; each is made from the options of its own module."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from ..errors import MediafsError
 from ..model import (
@@ -31,6 +31,11 @@ from ..model import (
 T = TypeVar("T")
 
 Pairs = tuple[tuple[str, str], ...]
+
+RENEW: Final = 498
+"""What `Vendor.status` says of an answer that may come of a spent credential, or of something about this
+one media: the credential is renewed once. An answer that stays says nothing of the account's credentials:
+`failure` words it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,8 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    repeated: bool = False
+    """An earlier try of the same call may have been carried out: no answer came, or that of a failure."""
 
 
 Flow = Generator[Call, Reply, T]
@@ -144,7 +151,7 @@ class Vendor(Protocol):
         ...
 
     def status(self, call: Call, reply: Reply) -> int:
-        """What a reply amounts to as an HTTP status, for services that word failures as 200."""
+        """What a reply amounts to as an HTTP status, or RENEW, for services that word failures as 200."""
         ...
 
     def is_message(self, call: Call, headers: Mapping[str, str], start: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pytest
 
 from mediafs.model import AccountName
 from mediafs.remote import RemoteAccount
+from mediafs.sandbox import Media as Truth
 from mediafs.sandbox import Options, World, serve
 from mediafs.sandbox.media import read_all
 from mediafs.sandbox.verba_options import VerbaOptions as VerbaTwinOptions
@@ -18,11 +20,14 @@ from mediafs.sandbox.verba_xml import call_id
 from mediafs.sandbox.veriff_options import VeriffOptions as VeriffTwinOptions
 from mediafs.sandbox.veriff_sessions import media_uuid, session_uuid
 from mediafs.sandbox.vonage import Vonage as VonageTwin
+from mediafs.sandbox.zoom_options import ZoomOptions as ZoomTwinOptions
+from mediafs.sandbox.zoom_records import file_id, session_id
 from mediafs.source import Source
 from mediafs.vendors.apizee import Apizee, ApizeeOptions
 from mediafs.vendors.verba import VerbaOptions
 from mediafs.vendors.veriff import Veriff, VeriffOptions
 from mediafs.vendors.vonage import Vonage, VonageOptions
+from mediafs.vendors.zoom import Zoom, ZoomOptions
 from tests.fakes import MemorySource, content_of, make_media
 from tests.verba_talk import Unpaced
 
@@ -138,6 +143,47 @@ async def vonage() -> AsyncIterator[Account]:
 
 
 @asynccontextmanager
+async def zoom() -> AsyncIterator[Account]:
+    world = World.generate(0, seed=1)
+    session = "KkMHZ4y8QhSUWAHi5sWvfg=="
+    made = [
+        world.add(
+            conversation=session if n % 5 == 0 else f"room {n % 3}",
+            size=1000 + n,
+            created=datetime(2020, 1, 1 + n % 25, 10, tzinfo=UTC),
+            media_type="video",
+        )
+        for n in range(COUNT)
+    ]
+    options = ZoomTwinOptions()
+
+    def id_of(truth: Truth) -> str:
+        start = datetime.fromtimestamp(truth.created_s, UTC)
+        what = "shared_screen_with_speaker_view.mp4"
+        return f"{session_id(truth)}:{file_id(truth, options)}:{start:%Y%m%dT%H%M%SZ}:{what}"
+
+    # Zoom lists windows of days: not all of the years since there is a Video SDK.
+    behind_s = time.time() - datetime(2020, 5, 17, tzinfo=UTC).timestamp()
+
+    def early() -> float:
+        return time.time() - behind_s
+
+    async with serve(world, options, vendor="zoom", clock=early) as server:
+        vendor = Zoom(
+            ZoomOptions(base_url=f"{server.url}/v2", api_key=options.api_key, api_secret=options.api_secret)
+        )
+        async with RemoteAccount(AccountName("sandbox-contract"), vendor, wall=early) as source:
+            yield Account(
+                source,
+                {id_of(m) for m in made},
+                {id_of(m) for m in made if m.conversation == session},
+                set(),
+                lambda id_: read_all(next(m for m in made if id_of(m) == id_).body),
+                conversation=session,
+            )
+
+
+@asynccontextmanager
 async def verba() -> AsyncIterator[Account]:
     """No totals, and no filter that could be ignored: what it finds by user is looked at again."""
     world = World.generate(0, seed=1)
@@ -176,11 +222,12 @@ def of(*makes: MakeAccount) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("make", makes, ids=[make.__name__ for make in makes])
 
 
-every_archive = of(memory, apizee, vonage, veriff, verba)
-in_date_order = of(memory, apizee, vonage, verba)
+every_archive = of(memory, apizee, vonage, veriff, zoom, verba)
+in_date_order = of(memory, apizee, vonage, zoom, verba)
 """Those whose listings can be had by date; others are listed whole only."""
 with_totals = of(memory, apizee, vonage)
-with_conversations = of(memory, apizee, veriff, verba)
+"""Those that list by date and say of how many media: Zoom says it of sessions, and of a month at most."""
+with_conversations = of(memory, apizee, veriff, zoom, verba)
 with_users = of(memory, apizee, verba)
 with_filters = of(memory, apizee)
 """Those whose listings are narrowed by a filter that a service might ignore."""

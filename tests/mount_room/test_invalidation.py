@@ -275,3 +275,23 @@ async def test_what_is_told_before_and_after_is_dropped() -> None:
 
     assert kernel.pending == 0
     assert calls.made == []
+
+
+async def test_all_who_wait_until_the_kernel_was_told_are_told_so() -> None:
+    """Two deletions at once: the second to wait must not be the only one that hears."""
+    calls, stop = FakeCalls(), trio.Event()
+    kernel = KernelCaches(calls)
+    calls.hold.clear()
+    removed = Change(kind=ChangeKind.REMOVED, inode=Inode(7), media=MediaId("7"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kernel.run, stop)
+        await trio.testing.wait_all_tasks_blocked()
+        kernel.tell([removed])
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        with trio.fail_after(5):
+            async with trio.open_nursery() as waiting:
+                for _ in range(3):
+                    waiting.start_soon(kernel.wait_told)
+                    await trio.testing.wait_all_tasks_blocked()
+                calls.hold.set()
+        stop.set()
