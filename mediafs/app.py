@@ -23,11 +23,12 @@ from .config import (
     Delete,
     Listed,
     Service,
+    VerbaConfig,
     VonageConfig,
     read_conversations,
 )
 from .errors import ConfigError, MediafsError
-from .model import Change, ChangeKind, ConversationId, Traits
+from .model import Change, ChangeKind, ConversationId, Traits, UserId
 from .paths import private_cache_dir
 from .reading import Reading, ReadingOptions, reading
 from .remote import RemoteAccount, RemoteOptions, TransportOptions
@@ -158,6 +159,7 @@ async def running(
                         since=account.since,
                         fresh_for_s=account.fresh_for_s,
                         deletable=policy is not Policy.DENY,
+                        users=_named_users(account.service),
                         trash=source.traits.trash,
                         titles=names is Names.TITLE,
                         editable=source.traits.editable,
@@ -214,6 +216,10 @@ def _whose(service: Service) -> str:
         case VonageConfig(application_id=application):
             return application or ""
     return ""
+
+
+def _named_users(service: Service) -> tuple[UserId, ...]:
+    return tuple(map(UserId, service.extensions)) if isinstance(service, VerbaConfig) else ()
 
 
 def _sync_options(account: AccountConfig, named: Conversations) -> SyncOptions:

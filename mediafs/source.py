@@ -22,6 +22,7 @@ from .model import (
     Traits,
     Urgency,
     User,
+    UserId,
 )
 
 
@@ -109,6 +110,10 @@ class Source(Protocol):
 
         0 when it is not in line: it was sent, or is not made yet.
         """
+        ...
+
+    def live(self, user: UserId) -> tuple[tuple[str, Media], ...]:
+        """Names in a user's directory behind which another media may be at any time. No request."""
         ...
 
     def is_media_id(self, text: str) -> bool:

@@ -4,11 +4,13 @@ What a user of this room needs is below; how a missing byte becomes a request is
 reply must be like in `checks`.
 """
 
+from .live import LiveReader
 from .options import ReadingOptions, ReadingStatistics
 from .reader import Reader, Reading, reading
 from .spool import MakeStore, Spool, Store
 
 __all__ = [
+    "LiveReader",
     "MakeStore",
     "Reader",
     "Reading",

@@ -16,6 +16,7 @@ from ..model import Media, MediaId, Span, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
 from .content import Content, Spooled, Wish
+from .live import LiveReader
 from .options import ReadingOptions, ReadingStatistics, Tally
 from .plan import Fetch
 from .pump import Pump
@@ -238,6 +239,16 @@ class Reading:
                 tally=self._tally,
             )
         return Reader(self, content, urgency)
+
+    def open_live(self, media: Media) -> LiveReader:
+        """A reader of what is behind a live name now; its one request is made at once. Close it."""
+
+        async def spool() -> Store:
+            return await make_spool(self.options.spool_directory)
+
+        reader = LiveReader(self._source, media, self.options, self._tally, spool)
+        self._nursery.start_soon(reader.run, name=repr(reader))
+        return reader
 
     def remembers(self, version: Version) -> bool:
         """Whether a change of content since the version was last read would be noticed."""
