@@ -278,8 +278,7 @@ def _vendor(table: Table) -> tuple[str | None, VendorKeys]:
 def _delete(value: object, *, keys: VendorKeys) -> Delete:
     delete = values.delete(value)
     if delete not in keys.deletes:
-        can = ", ".join(f'"{one.value}"' for one in keys.deletes)
-        raise Wrong(f"the service cannot do that; it can do {can}")
+        raise Wrong(delete.refusal(keys.deletes))
     return delete
 
 
