@@ -486,7 +486,12 @@ def test_a_directory_removed_while_it_is_open_and_filled_again_is_listed_and_rea
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of getdents64 is that of x86_64")
 def test_who_is_in_the_middle_of_a_long_listing_meets_nobody_who_is_gone() -> None:
-    everything: dict[str, Any] = {"media": 3100, "first": "2024-05-17", "last": "2024-05-17"}
+    everything: dict[str, Any] = {
+        "media": 3100,
+        "first": "2024-05-17",
+        "last": "2024-05-17",
+        "lines": NO_LIMIT,
+    }
     with erasable(**everything) as (_, mount):
         day = mount.root / "by-date/2024/05/17"
         total = len(os.listdir(day))
