@@ -157,6 +157,11 @@ In another terminal:
     find {m}/by-date -newermt 2025-06-01 -name '*.mp4'
     du -sh {m}/by-date ; df -h {m}
     getfattr -d {m}/recent/*
+    file=$(ls -d {m}/recent/media-* | head -n 1)
+    setfattr -n user.mediafs.title -v 'A new title' "$file" ; getfattr -n user.mediafs.title "$file"
+    rm "$file"                         # for good, at the make-believe service
+    rm -r {m}/by-conversation/5001
+    {mediafs} allow-deletes {m}        # after a hundred within an hour
     {mediafs} status {m}
 
 The service is {facts["url"]}, its files are in memory and end with the demo.

@@ -407,8 +407,9 @@ def test_the_root_does_not_go() -> None:
         assert len(completed(box)) == total - 100
         mount.mediafs("allow-deletes", str(mount.root))
         done = mount.run("sh", "-c", "rm -rf *")
+        said = "Device or resource busy" if os.geteuid() == 0 else "Permission denied"  # the root's mode
         for view in ("by-date", "by-conversation", "by-user", "recent"):
-            assert f"cannot remove '{view}': Device or resource busy" in done.stderr
+            assert f"cannot remove '{view}': {said}" in done.stderr
         assert len(done.stderr.splitlines()) == 4
         assert completed(box) == set()
         assert sorted(os.listdir(mount.root)) == ["by-conversation", "by-date", "by-user", "recent"]

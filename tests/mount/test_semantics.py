@@ -1358,9 +1358,10 @@ def test_what_is_left_of_a_deleted_media() -> None:
 def test_rmdir_takes_away_what_is_known_to_be_empty() -> None:
     """`rmdir` succeeds where a day, month, year, conversation or user is known to hold no media, from a
     listing younger than `fresh_for`; what is not known so is listed first. A directory that holds media is
-    ENOTEMPTY, with a line in the log; a view is EBUSY. No media are ever deleted by it. Looked up again, a
-    day, month or year is there, empty, as another directory with a number of its own; a conversation or a
-    user comes back with its next media, and a conversation that the configuration names stays listed.
+    ENOTEMPTY, with a line in the log; a view is EBUSY, or EACCES for anyone but root. No media are ever
+    deleted by it. Looked up again, a day, month or year is there, empty, as another directory with a number
+    of its own; a conversation or a user comes back with its next media, and a conversation that the
+    configuration names stays listed.
     """
     with erasable('conversations = ["5000"]', 'fresh_for = "300ms"', count=2) as (box, mount, day):
         assert (
@@ -1394,8 +1395,8 @@ def test_rmdir_takes_away_what_is_known_to_be_empty() -> None:
 def test_rm_r_of_each_view() -> None:
     """`rm -r` of a day, a month, a year, a conversation or a user deletes the media in it and then the
     directory. Of a view, or of everything in the mount, it deletes the media, as far as the brake lets it,
-    and then says of each view that it is busy. `find -delete` and `rsync --remove-source-files` work alike.
-    `rm` of the link `by-user/ID` is EPERM: it is no media.
+    and then each view is refused. `find -delete` and `rsync --remove-source-files` work alike. `rm` of the
+    link `by-user/ID` is EPERM: it is no media.
     """
     with erasable("delete_limit = 0", media=100, count=1) as (box, mount, _):
         assert errno_of((mount.root / "by-user/1000").unlink) == "EPERM"
@@ -1415,7 +1416,8 @@ def test_rm_r_of_each_view() -> None:
         assert mount.files("by-date/2024/07") == {}
         assert mount.run("rm", "-r", year).returncode == 0
         done = mount.run("sh", "-c", "rm -r *")
-        assert done.stderr.count("Device or resource busy") == len(done.stderr.splitlines()) == 4
+        said = "Device or resource busy" if os.geteuid() == 0 else "Permission denied"
+        assert done.stderr.count(said) == len(done.stderr.splitlines()) == 4
         assert not any(m["completed"] for m in box.world())
 
 
