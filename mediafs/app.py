@@ -167,11 +167,12 @@ async def running(
 def policy_of(wanted: Delete | None, traits: Traits) -> Policy:
     """What `rm` does; nobody loses a recording by a default. Raises ConfigError for what the service cannot
     do."""
-    possible = {Delete.TRASH: traits.trash, Delete.PERMANENT: traits.deletable}
+    can = {Delete.PERMANENT: traits.deletable, Delete.TRASH: traits.trash, Delete.DENY: True}
     if wanted is None:
         wanted = Delete.TRASH if traits.trash else Delete.DENY
-    if not possible.get(wanted, True):
-        raise ConfigError([f'delete = "{wanted.value}": the service cannot do that'])
+    if not can[wanted]:
+        possible = [each for each, whether in can.items() if whether]
+        raise ConfigError([f'delete = "{wanted.value}": {wanted.refusal(possible)}'])
     return Policy(wanted.value)
 
 

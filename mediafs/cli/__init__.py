@@ -142,7 +142,7 @@ def _mount_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delete",
         choices=["permanent", "trash", "deny"],
-        help="what rm is to do; this version deletes nothing yet",
+        help="what rm is to do: delete for good, move into the trash of a service that has one, nothing",
     )
     parser.add_argument("--allow-other", action="store_true", help="let other users in, as permissions allow")
     parser.add_argument(

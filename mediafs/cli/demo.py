@@ -190,6 +190,7 @@ def _more(places: Mapping[str, Path]) -> str:
             f"    ls {place}/by-user {place}/by-conversation/5000",
             f"    f=$(ls {place}/recent/* | head -1)",
             '    setfattr -n user.mediafs.title -v "A new title" "$f" ; getfattr -d "$f" ; rm "$f"',
+            f"    rm -r {place}/by-conversation/5001",
         ]
     if place := places.get("zoom"):
         lines += [f"    rm {place}/recent/*.m4a ; ls {place}/trash ; mv {place}/trash/* {place}/recent/"]

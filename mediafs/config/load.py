@@ -220,8 +220,7 @@ def _likely_vendor(table: Table) -> AccountSpec:
 def _delete(value: object, *, keys: AccountSpec) -> Delete:
     delete = values.delete(value)
     if delete not in deletes(keys):
-        can = ", ".join(f'"{one.value}"' for one in deletes(keys))
-        raise Wrong(f"the service cannot do that; it can do {can}")
+        raise Wrong(delete.refusal(deletes(keys)))
     return delete
 
 
