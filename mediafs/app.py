@@ -243,7 +243,7 @@ class Conversations:
         self._named = listed.ids
         self._file = listed.file
         self._read: tuple[ConversationId, ...] = ()
-        self._state: tuple[int, int] | None = None
+        self._state: tuple[int, ...] | None = None
 
     def __call__(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self._named, *self._from_file())))
@@ -253,10 +253,13 @@ class Conversations:
             return ()
         try:
             found = os.stat(self._file)
-            state = (found.st_mtime_ns, found.st_size)
+            state = (found.st_dev, found.st_ino, found.st_ctime_ns, found.st_size)
             if state != self._state:
-                self._read, self._state = read_conversations(self._file), state
-        except (OSError, MediafsError):
+                self._state = state  # also of one that is of no use: it is told once
+                self._read = read_conversations(self._file)
+        except OSError:
             # A file that is being replaced is away for a moment: what it said last still holds.
             pass
+        except ConfigError as error:
+            log.warning("by-conversation/ goes on as before: %s", "; ".join(error.problems[:3]))
         return self._read

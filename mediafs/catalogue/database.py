@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..errors import LocalFailure, MediafsError, NoRoom
 from .migrations import SCHEMA_VERSION, migrate
@@ -20,6 +21,14 @@ FIRST_DIRECTORY: Final = 1 << 40
 """Inodes from here on are directories and symlinks; below it media."""
 
 
+class Trouble(NamedTuple):
+    """A failure of the catalogue's file, for `status`."""
+
+    error: MediafsError
+    at: float
+    """Unix time."""
+
+
 class Database:
     """A connection whose transactions nest. Not safe for use from several threads.
 
@@ -28,18 +37,25 @@ class Database:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.trouble: Trouble | None = None
+        """The last failure, whatever it was that failed."""
 
     def execute(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
         try:
             return self._connection.execute(sql, values)
         except sqlite3.Error as error:
-            raise _failure(error) from error
+            raise self._failed(error) from error
 
     def executemany(self, sql: str, values: Iterable[Sequence[object]]) -> None:
         try:
             self._connection.executemany(sql, values)
         except sqlite3.Error as error:
-            raise _failure(error) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.Error) -> MediafsError:
+        failure = _failure(error)
+        self.trouble = Trouble(failure, time.time())
+        return failure
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

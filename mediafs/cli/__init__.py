@@ -10,12 +10,15 @@ from .. import __version__
 from ..errors import MediafsError
 from .asking import allow_deletes, refresh, status
 from .checking import check
-from .common import add_places, complain
+from .common import add_places, complain, number, path
 from .demo import demo
 from .exits import Exit, exit_for
 from .mounting import mount, umount
 
 _EPILOG = """\
+to try it: mediafs demo. For an account of yours: describe it in
+~/.config/mediafs/config.toml (README.md shows how), then mediafs check.
+
 exit status: 0 done, 1 failed, 2 usage, 3 configuration, 4 credentials refused,
 5 FUSE unavailable, 6 service unreachable or too slow"""
 
@@ -75,18 +78,23 @@ def _parser() -> argparse.ArgumentParser:
     _mount_arguments(one)
 
     one = _add(commands, "umount", umount, "unmount, and wait until it is gone")
-    one.add_argument("mountpoint", metavar="MOUNTPOINT")
+    one.add_argument("mountpoint", type=path, metavar="MOUNTPOINT", help="where it is mounted")
     one.add_argument("--lazy", action="store_true", help="also while files are open: it goes with the last")
 
     one = _add(commands, "status", status, "what is mounted, what was asked of the service, what is wrong")
-    one.add_argument("mountpoint", metavar="MOUNTPOINT", nargs="?", help="default: all mounts")
-    one.add_argument("--json", action="store_true")
+    one.add_argument("mountpoint", type=path, metavar="MOUNTPOINT", nargs="?", help="default: all mounts")
+    one.add_argument("--json", action="store_true", help="for programs: all that is known")
 
-    one = _add(commands, "check", check, "FUSE, configuration, credentials, clock, service, filters")
+    one = _add(
+        commands,
+        "check",
+        check,
+        "test FUSE, configuration, credentials, clock, service and filters; say what to do",
+    )
     one.add_argument("account", metavar="ACCOUNT", nargs="?", help="default: all accounts")
 
     one = _add(commands, "refresh", refresh, "list again what lies at a path of a mount")
-    one.add_argument("path", metavar="PATH")
+    one.add_argument("path", type=path, metavar="PATH", help="a folder or file in a mount")
 
     one = _add(
         commands,
@@ -100,8 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     one = _add(commands, "demo", demo, "start the sandbox, mount it, say what to try")
-    one.add_argument("mountpoint", metavar="MOUNTPOINT", nargs="?", help="default: ~/mediafs-demo")
-    one.add_argument("--media", type=int, default=300, metavar="N", help="sample media (default 300)")
+    one.add_argument("mountpoint", type=path, metavar="MOUNTPOINT", nargs="?", help="default: ~/mediafs-demo")
+    one.add_argument("--media", type=number, default=300, metavar="N", help="sample media (default 300)")
 
     commands.add_parser("sandbox", help="the APIs on loopback, without a mount", add_help=False)
     return parser
@@ -124,10 +132,16 @@ def _whole_number(text: str) -> int:
 
 def _mount_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("account", metavar="ACCOUNT", help="a name from the configuration")
-    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
+    parser.add_argument("mountpoint", type=path, metavar="MOUNTPOINT", help="an empty folder of yours")
     parser.add_argument("--foreground", action="store_true", help="stay, and log to standard error")
-    parser.add_argument("--read-only", action="store_true")
-    parser.add_argument("--delete", choices=["permanent", "trash", "deny"], help="what rm does")
+    parser.add_argument(
+        "--read-only", action="store_true", help="refuse every change as a read-only disk does"
+    )
+    parser.add_argument(
+        "--delete",
+        choices=["permanent", "trash", "deny"],
+        help="what rm is to do; this version deletes nothing yet",
+    )
     parser.add_argument("--allow-other", action="store_true", help="let other users in, as permissions allow")
     parser.add_argument(
         "-o",
@@ -137,6 +151,6 @@ def _mount_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OPTS",
         help="mount options: ro, allow_other, uid=, gid=, umask=, config=, cache_dir=, delete=, noatime...",
     )
-    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--ready-fd", type=number, help=argparse.SUPPRESS)
     if parser.prog == "mount.mediafs":
         add_places(parser)

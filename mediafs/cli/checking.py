@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from ..app import remote_account
-from ..config import AccountConfig, load
+from ..config import AccountConfig, load, read_conversations
 from ..errors import (
     ConfigError,
     CredentialsRefused,
@@ -65,6 +65,7 @@ def check(given: argparse.Namespace) -> Exit:
     report.good(f"configuration {places.config}: {len(config.accounts)} account(s)")
     report.attempt(f"cache folder {places.cache}", lambda: private_cache_dir(places.cache))
     for account in accounts:
+        _check_conversations_file(account, report)
         trio.run(_check_account, account, report)
     return report.exit
 
@@ -78,6 +79,19 @@ def _check_kernel(report: _Report) -> None:
     else:
         say("note  fusectl is not mounted: slow reads of many files at once may delay others")
         say(f"      -> as root, mount -t fusectl none {fusectl}")
+
+
+def _check_conversations_file(account: AccountConfig, report: _Report) -> None:
+    """A mount goes on without it, so only here it is a failure."""
+    if account.conversations_file is None:
+        return
+    what = f"account {account.name}: conversations_file"
+    try:
+        ids = read_conversations(account.conversations_file)
+    except ConfigError as error:
+        report.bad(f"{what}: {'; '.join(error.problems[:3])}", exit_for(error))
+    else:
+        report.good(f"{what} names {len(ids)} conversation(s)")
 
 
 async def _check_account(account: AccountConfig, report: _Report) -> None:

@@ -31,11 +31,30 @@ class Places:
         return cls(config=config.expanduser().absolute(), cache=cache.expanduser().absolute())
 
 
+def number(text: str) -> int:
+    """How argparse reads a number: `int` would also take `1_0` and the digits of other scripts."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
+
+
+def path(text: str) -> str:
+    """How argparse reads a path: an empty one, of a variable that is not set, would be this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
+
+
 def add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config", metavar="FILE", help="configuration (default ~/.config/mediafs/config.toml)"
+        "--config",
+        type=path,
+        metavar="FILE",
+        help="configuration (default ~/.config/mediafs/config.toml)",
     )
-    parser.add_argument("--cache-dir", metavar="DIR", help="catalogue and bytes (default ~/.cache/mediafs)")
+    parser.add_argument(
+        "--cache-dir", type=path, metavar="DIR", help="catalogue and bytes (default ~/.cache/mediafs)"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
 
 

@@ -21,18 +21,14 @@ from .exits import Exit, exit_for
 
 def mount(given: argparse.Namespace) -> Exit:
     """Returns DONE when the mount serves; with --foreground, when it has ended."""
-    places = Places.of(given)
     words, ours = _own_words(",".join(given.options))
-    config_file = ours.get("config")
-    if config_file:
-        places = Places(config=Path(config_file).absolute(), cache=places.cache)
-    if "cache_dir" in ours:
-        places = Places(config=places.config, cache=Path(ours["cache_dir"]).absolute())
-    delete = ours.get("delete") or given.delete
-    if delete is not None and delete not in {policy.value for policy in Delete}:
-        raise ConfigError([f"mount option delete={delete}: it is permanent, trash or deny"])
+    given.config = ours.get("config", given.config)
+    given.cache_dir = ours.get("cache_dir", given.cache_dir)
+    places = Places.of(given)
+    delete = ours.get("delete", given.delete)
     config, account = load_account(places, given.account)
     options = _mount_options(given, account, words)
+    _keep_apart(places.cache / account.name, options.mountpoint)
     if not given.foreground:
         return _in_background(given, places, options, delete)
     readiness = Readiness(given.ready_fd)
@@ -98,15 +94,37 @@ def _mount_options(given: argparse.Namespace, account: AccountConfig, words: str
 
 
 def _own_words(text: str) -> tuple[str, dict[str, str]]:
-    """Those of `-o` that are ours alone: fstab has no other place for config=, cache_dir=, delete=."""
-    others, ours = [], {}
-    for word in filter(None, text.split(",")):
+    """Those of `-o` that are ours alone: fstab has no other place for config=, cache_dir=, delete=.
+
+    Raises ConfigError where one of them has no value that it could have.
+    """
+    others, ours, problems = [], {}, []
+    policies = [policy.value for policy in Delete]
+    for word in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = word.partition("=")
-        if name in ("config", "cache_dir", "delete"):
-            ours[name] = value
-        else:
+        if name not in ("config", "cache_dir", "delete"):
             others.append(word)
+        elif name == "delete" and value not in policies:
+            problems.append(f"mount option {word!r}: it is {', '.join(policies[:-1])} or {policies[-1]}")
+        elif not value:
+            problems.append(f"mount option {word!r}: the path is empty")
+        else:
+            ours[name] = value
+    if problems:
+        raise ConfigError(problems)
     return ",".join(others), ours
+
+
+def _keep_apart(folder: Path, mountpoint: str) -> None:
+    """Raises ConfigError where the mount would hide its own catalogue, or the catalogue fill MOUNTPOINT.
+
+    Names are compared before links are followed: a mount that is there already may hang.
+    """
+    for name in (str(folder), resolved(folder)):
+        inner, outer = sorted((f"{name}/", f"{mountpoint.rstrip('/')}/"), key=len, reverse=True)
+        if inner.startswith(outer):
+            both = f"the cache folder {folder} and the mount point {mountpoint}"
+            raise ConfigError([f"{both} must not lie in each other: try another --cache-dir"])
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> MediafsError:

@@ -19,6 +19,8 @@ _ADVICE: Final[Mapping[str, str]] = {
     "FilterRefused": "set filters = { conversation = ..., user = ... } to the service's query names",
     "Incomplete": "the service's listing does not add up; try again later",
     "InvalidReply": "the service, or something before it (a proxy, a sign-in page), answers nonsense",
+    "NoRoom": "make room on the disk of the cache folder, or mount with another --cache-dir",
+    "LocalFailure": "look after the disk of the cache folder, or mount with another --cache-dir",
     "NotReady": "the media is still being made; try again later",
 }
 
@@ -59,17 +61,26 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
         "refused": {
             kind: why for kind in ("conversation", "user") if (why := app.listings.refusal(kind)) is not None
         },
-        "problems": [
-            {
-                "kind": problem.kind,
-                "operation": problem.operation,
-                "message": problem.message,
-                "at": problem.at_wall_s,
-                "advice": _ADVICE.get(problem.kind, ""),
-            }
-            for problem in remote.problems
-        ],
+        "problems": _problems(app),
     }
+
+
+def _problems(app: App) -> list[dict[str, Any]]:
+    """The service's and this machine's, newest first."""
+    remote = app.source.statistics().problems
+    found = [(each.kind, each.operation, each.message, each.at_wall_s) for each in remote]
+    if (trouble := app.catalogue.database.trouble) is not None:
+        found.append((type(trouble.error).__name__, "catalogue", str(trouble.error), trouble.at))
+    return [
+        {
+            "kind": kind,
+            "operation": operation,
+            "message": message,
+            "at": at,
+            "advice": _ADVICE.get(kind, ""),
+        }
+        for kind, operation, message, at in sorted(found, key=lambda one: one[3], reverse=True)
+    ]
 
 
 def words(facts: Mapping[str, Any], now: float) -> list[str]:

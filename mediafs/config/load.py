@@ -148,8 +148,8 @@ class _AccountReader:
             ca_file=table.take("ca_file", self._readable_file, default.ca_file),
             client_cert=self._client_cert(table),
             download_hosts=table.take("download_hosts", values.hosts, default.download_hosts),
-            uid=table.take("uid", values.count, default.uid),
-            gid=table.take("gid", values.count, default.gid),
+            uid=table.take("uid", values.owner, default.uid),
+            gid=table.take("gid", values.owner, default.gid),
             umask=table.take("umask", values.umask, default.umask),
         )
         return account if vendor and service and base_url else None

@@ -37,6 +37,7 @@ _BYTES: Final[Mapping[str, int]] = MappingProxyType(
 )
 _SIZE: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{0,3})", re.ASCII)
 _LARGEST: Final = 2**63 - 1  # what the kernel's and SQLite's integers hold
+_HIGHEST_ID: Final = 2**32 - 2  # of users and groups
 _PERCENT: Final = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,6})?)\s*%", re.ASCII)
 _MEMORY_FLOOR: Final = 1 << 20
 _HOST: Final = re.compile(
@@ -125,6 +126,13 @@ def flag(value: object) -> bool:
 def count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 2**31 - 1:
         raise Wrong("must be a whole number, 0 or more")
+    return value
+
+
+def owner(value: object) -> int:
+    """The number of a user or group. The one after the highest means no one to chown and the kernel."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _HIGHEST_ID:
+        raise Wrong(f"must be a number from 0 to {_HIGHEST_ID}")
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -24,7 +24,11 @@ _FSTAB: Final = frozenset(
 )
 """What mount(8) and the boot read from fstab and hand down to us: dropped. `rw` is the default."""
 
-_PASSED_VALUE: Final = re.compile(r"max_read=[0-9]+")
+_MAX_READ: Final = "the kernel chooses how much it reads at once"
+"""libfuse takes max_read= for its own and then refuses to mount: it wants to be told in two places."""
+
+_HIGHEST_ID: Final = 2**32 - 2
+"""Of users and groups; the number after it means no one to chown and the kernel."""
 
 _ACCOUNT: Final = re.compile(r"[ -~]+")
 
@@ -47,16 +51,17 @@ class MountOptions:
     debug: bool = False
     """libfuse prints every request to stderr, file names included."""
     extra: tuple[str, ...] = ()
-    """Further options of the kernel's: noatime, noexec, max_read=..."""
+    """Further options of the kernel's: noatime, noexec..."""
 
     def __post_init__(self) -> None:
-        problems = [f"mount option {word!r} is not known" for word in self.extra if not _passed_on(word)]
+        problems = [f"mount option {word!r} is not known" for word in self.extra if word not in _FLAGS]
         if not _ACCOUNT.fullmatch(self.account) or set(self.account) & set(",\\"):
             problems.append(f"account {self.account!r}: a name is ASCII, without comma and backslash")
         if not 0 <= self.umask <= 0o777:
             problems.append(f"umask {self.umask:o} is not between 0 and 777")
-        if min(self.uid, self.gid) < 0:
-            problems.append("uid and gid must not be negative")
+        for name, value in (("uid", self.uid), ("gid", self.gid)):
+            if not 0 <= value <= _HIGHEST_ID:
+                problems.append(f"{name} {value} is not between 0 and {_HIGHEST_ID}")
         if problems:
             raise ConfigError(problems)
 
@@ -75,12 +80,26 @@ class MountOptions:
         return words
 
 
-def _passed_on(word: str) -> bool:
-    return word in _FLAGS or _PASSED_VALUE.fullmatch(word) is not None
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """How a number is written: digits alone, where `int` would take `1_0` and other scripts' too."""
+
+    digits: str
+    base: int
+    most: int
+    words: str
+
+    def read(self, text: str) -> int | None:
+        """None: it is not written so, or too large."""
+        if not text or len(text) > 20 or not set(text) <= set(self.digits):
+            return None
+        number = int(text, self.base)
+        return number if number <= self.most else None
 
 
-_VALUES: Final[Mapping[str, Callable[[str], int]]] = MappingProxyType(
-    {"uid": int, "gid": int, "umask": lambda text: int(text, 8)}
+_ID: Final = _Number("0123456789", 10, _HIGHEST_ID, f"a number from 0 to {_HIGHEST_ID}")
+_VALUES: Final[Mapping[str, _Number]] = MappingProxyType(
+    {"uid": _ID, "gid": _ID, "umask": _Number("01234567", 8, 0o777, "an octal number from 0 to 777")}
 )
 _SWITCHES: Final[Mapping[str, str]] = MappingProxyType(
     {"ro": "read_only", "allow_other": "allow_other", "debug": "debug"}
@@ -103,14 +122,17 @@ def with_words(options: MountOptions, text: str) -> MountOptions:
         if word in _SWITCHES:
             changed[_SWITCHES[word]] = True
         elif name in _VALUES:
-            try:
-                changed[name] = _VALUES[name](value)
-            except ValueError:
-                problems.append(f"mount option {word!r}: not a number")
-        elif _passed_on(word):
+            number = _VALUES[name].read(value)
+            if number is None:
+                problems.append(f"mount option {word!r}: {name} is {_VALUES[name].words}")
+            else:
+                changed[name] = number
+        elif word in _FLAGS:
             extra.append(word)
+        elif name == "max_read":
+            problems.append(f"mount option {word!r} is not supported: {_MAX_READ}")
         else:
-            known = [*_SWITCHES, *_VALUES, *_FLAGS, "max_read"]
+            known = [*_SWITCHES, *_VALUES, *_FLAGS]
             near = difflib.get_close_matches(name, known, n=1)
             problems.append(f"mount option {word!r} is not known" + (f": {near[0]}?" if near else ""))
     if problems:

@@ -40,19 +40,35 @@ class Edition:
 class Blocks:
     """Pieces of media within a budget of bytes; the least recently used go first.
 
-    Invariant: at most one piece for each block of an edition, and it lies within that block.
+    Invariants:
+    - At most one piece for each block of an edition, and it lies within that block.
+    - The pieces and what was lent of the budget fit into it together.
     """
 
     def __init__(self, memory: int, block: int) -> None:
         self._block = block
+        self._lent = 0
         self._pieces: LRUCache[tuple[Edition, int], Piece] = LRUCache(
             memory, getsizeof=lambda piece: len(piece.data)
         )
 
     @property
     def used(self) -> int:
-        """Bytes held."""
-        return int(self._pieces.currsize)
+        """Bytes held or lent."""
+        return int(self._pieces.currsize) + self._lent
+
+    def lend(self, size: int) -> bool:
+        """Takes so many bytes out of the budget, for a body that is held as a whole until it is given
+        back; False where that would leave the pieces less than half of it."""
+        if 2 * (self._lent + size) > self._pieces.maxsize:
+            return False
+        self._lent += size
+        self._make_room(0)
+        return True
+
+    def give_back(self, size: int) -> None:
+        """What was lent is part of the budget again."""
+        self._lent -= size
 
     def get(self, edition: Edition, offset: int) -> Piece | None:
         """The piece that holds the byte at `offset`."""
@@ -68,8 +84,14 @@ class Blocks:
         held = self._pieces.get(key)
         if held is not None:
             piece = _joined(held, piece)
-        if piece.data and len(piece.data) <= self._pieces.maxsize:
+        if piece.data and len(piece.data) + self._lent <= self._pieces.maxsize:
+            self._pieces.pop(key, None)
+            self._make_room(len(piece.data))
             self._pieces[key] = piece
+
+    def _make_room(self, size: int) -> None:
+        while self.used + size > self._pieces.maxsize:
+            self._pieces.popitem()
 
     def drop(self, edition: Edition) -> None:
         for key in [key for key in self._pieces if key[0] is edition]:

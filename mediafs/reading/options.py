@@ -14,9 +14,9 @@ class ReadingOptions:
     """Sizes are in bytes, times in seconds."""
 
     memory: int = 256 * MIB
-    """All blocks held for the whole mount. Room for full windows of 16 readers at once, four times
-    over: what was just read is held as long as what comes next (see `ahead`). Each stream under way
-    holds up to one `block` besides."""
+    """All that is held for the whole mount: blocks, and in up to half of it the whole bodies of services
+    without ranges. Room for full windows of 16 readers at once, four times over: what was just read is
+    held as long as what comes next (see `ahead`). Each stream under way holds up to one `block` besides."""
     whole_below: int = 4 * MIB
     """Smaller media are fetched whole in one GET: at 80 MB/s that costs one round trip more than a
     part of it, and a service counts requests, not bytes."""
@@ -38,8 +38,8 @@ class ReadingOptions:
     """A read ends after so long, with its bytes or with `Late`. A little more than a minute: where a
     service allows so many requests a minute, a copy of many files then goes slowly instead of failing."""
     spool_directory: Path = Path("/var/tmp")
-    """Where bodies of services without ranges go, as files without a name. Not /tmp, which is often
-    memory; the application gives its own folder."""
+    """Where bodies of services without ranges go that `memory` has no room for, as files without a name.
+    Not /tmp, which is often memory; the application gives its own folder."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -76,7 +76,7 @@ class ReadingStatistics:
     gets: int
     """GETs made, resumptions included; retries and redirects below the Source are not seen here."""
     spools: int
-    """Spool files open."""
+    """Whole bodies held while they are open, in memory or in spool files."""
 
 
 @dataclass(slots=True)

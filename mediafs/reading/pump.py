@@ -133,7 +133,7 @@ class Pump:
         stream.whole = stream.answered = True
         assembly = stream.assembly = Assembly(0, content.edition.size, self._options.block)
         try:
-            store = spool.store = await self._make_store(content.version)
+            store = spool.store = await self._make_store(content.version, content.edition.size)
 
             async def keep(pieces: list[Piece]) -> None:
                 for piece in pieces:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Final
 
 import trio
@@ -18,7 +19,7 @@ from .content import Content, Spooled, Wish
 from .options import ReadingOptions, ReadingStatistics, Tally
 from .plan import Fetch
 from .pump import Pump
-from .spool import MakeStore, Store, make_spool
+from .spool import MakeStore, MemorySpool, Store, make_spool
 from .stream import Stream
 
 HISTORY: Final = 8
@@ -207,12 +208,12 @@ class Reading:
     """All reading of one mount: one budget of memory, one account."""
 
     def __init__(
-        self, source: Source, options: ReadingOptions, make_store: MakeStore, nursery: trio.Nursery
+        self, source: Source, options: ReadingOptions, make_store: MakeStore | None, nursery: trio.Nursery
     ) -> None:
         """Made by `reading`, which owns the nursery that the streams run in."""
         self.options = options
         self._source = source
-        self._make_store = make_store
+        self._make_store = make_store or self._spool
         self._nursery = nursery
         self._tally = Tally()
         self._blocks = Blocks(options.memory, options.block)
@@ -287,6 +288,12 @@ class Reading:
                 self._closed[content.version] = content.edition
         return cancelled
 
+    async def _spool(self, version: Version, size: int | None) -> Store:
+        # Memory first: reads of it need no thread, and a full disk is no reason to fail.
+        if size is not None and self._blocks.lend(size):
+            return MemorySpool(size, partial(self._blocks.give_back, size))
+        return await make_spool(self.options.spool_directory)
+
     def discard(self) -> None:
         """For `reading`: gives back what open readers still hold outside memory."""
         for content in self._open.values():
@@ -299,17 +306,14 @@ async def reading(
 ) -> AsyncIterator[Reading]:
     """The reading of a mount, for as long as the context lasts; leaving it cancels what is under way.
 
-    `make_store` says where whole bodies of services without ranges go; by default a nameless file
-    in `options.spool_directory`. A bug in a stream's task ends the context with that exception.
+    `make_store` says where whole bodies of services without ranges go; by default into memory while
+    half of the budget has room for them, and then into a nameless file in `options.spool_directory`.
+    A bug in a stream's task ends the context with that exception.
     """
-
-    async def spool(version: Version) -> Store:
-        return await make_spool(options.spool_directory)
-
     only: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
-            service = Reading(source, options, make_store or spool, nursery)
+            service = Reading(source, options, make_store, nursery)
             try:
                 yield service
             finally:

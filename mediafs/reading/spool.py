@@ -1,4 +1,4 @@
-"""Where a whole body is put while it is read from: here a file without a name.
+"""Where a whole body is put while it is read from: here memory, or a file without a name.
 
 `Store` is the seam for a cache on disk: to the rest of the room a spool is a store that is gone
 once its last reader is.
@@ -40,11 +40,40 @@ class Store(Protocol):
         ...
 
 
-MakeStore = Callable[[Version], Awaitable[Store]]
-"""Raises NoRoom."""
+MakeStore = Callable[[Version, int | None], Awaitable[Store]]
+"""A store for a body of so many bytes; None: only its end will tell. Raises NoRoom."""
 
 _NO_TMPFILE: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 """What file systems and kernels without O_TMPFILE answer."""
+
+
+class MemorySpool:
+    """A Store in memory, for a body that the budget has room for: it needs no room on disk."""
+
+    def __init__(self, size: int, give_back: Callable[[], None]) -> None:
+        """`give_back` is called once, when the bytes are gone."""
+        self._data: bytearray | None = bytearray(size)
+        self._give_back = give_back
+
+    async def put(self, offset: int, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._data is None:
+            raise Unavailable("the spool is gone")
+        self._data[offset : offset + len(data)] = data
+
+    async def get(self, offset: int, length: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if self._data is None:
+            raise Unavailable("the spool is gone")
+        return bytes(memoryview(self._data)[offset : offset + length])
+
+    async def finish(self, size: int) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def discard(self) -> None:
+        if self._data is not None:
+            self._data = None
+            self._give_back()
 
 
 class Spool:

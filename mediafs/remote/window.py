@@ -7,9 +7,13 @@ Three things may bind, and the strictest wins:
 - the documented number, or a larger one that the service showed, as a rolling minute, once a 429 or
   a Remaining without a Reset has shown that limits are on but not where they stand.
 
-A service that has shown no limit is not paced. When a stated window is over, its successor is felt
-with one request at a time until an answer tells what is left: whether windows are fixed or rolling
-is not documented, and a rolling one may have room for one request only.
+A service that has shown no limit is not paced, and one whose 429 was a stray one not for ever: the
+pacing by the documented number ends with an answer that states no numbers, `LAPSE_S` after the last
+sign of a limit. Where the limit is on after all, the next 429 brings the pacing back for twice as long.
+
+When a stated window is over, its successor is felt with one request at a time until an answer tells
+what is left: whether windows are fixed or rolling is not documented, and a rolling one may have room
+for one request only.
 """
 
 from __future__ import annotations
@@ -26,6 +30,10 @@ from .retry import LONGEST_STATED_S, reset_s, stated_wait_s
 MINUTE_S: Final = 60.0
 UNSTATED_WAIT_S: Final = MINUTE_S
 """After a 429 that states no wait: the limits known to us are counted by the minute."""
+LAPSE_S: Final = 10 * MINUTE_S
+"""After a stray 429. Ten times the longest window that is known of a service, and at a documented ten a
+minute a wrong guess costs one refusal in a hundred requests, then one in two hundred."""
+LONGEST_LAPSE_S: Final = 1440 * MINUTE_S
 KEPT_FOR_PEOPLE: Final = 3
 """The last requests of a window that only a person may spend."""
 _SAME_WINDOW_S: Final = 2.0
@@ -61,6 +69,12 @@ class Window:
         """A 429's wait was or is to be waited for, and no request sent after it was answered yet."""
         self._paced = False
         """Limits are on, and headers do not tell where they stand."""
+        self._shown = 0.0
+        """While paced: when that was last seen, or the end of the wait that a 429 asked for."""
+        self._lapse_s = LAPSE_S
+        """For how long after that the pacing lasts."""
+        self._lapsed: float | None = None
+        """When it ended so, unless a limit was seen since."""
         self._remaining: int | None = None
         """The lowest that the service stated in the window that ends at `_ends`."""
         self._ends: float | None = None
@@ -94,7 +108,9 @@ class Window:
             return
         self._most = stated or max(remaining + 1, self._most or 0, self._documented or 0)
         left_s = reset_s(headers, wall_s)
-        self._paced = left_s is None
+        self._paced, self._lapsed = False, None
+        if left_s is None:
+            self._pace(now)
         if left_s is None and self._all_ours(remaining, now):
             # The rolling minute of our own requests says it exactly, and when it ends, too.
             self._remaining = self._ends = None
@@ -117,18 +133,28 @@ class Window:
     def _throttle(self, now: float, wait_s: float | None) -> None:
         until = now + (UNSTATED_WAIT_S if wait_s is None else wait_s)
         self.throttled_until = max(until, self.throttled_until or until)
-        self._feeling = self._paced = True
+        if self._lapsed is not None:
+            # It is on after all; but after a day without one this is taken for another stray one.
+            forgotten = now - self._lapsed >= LONGEST_LAPSE_S
+            self._lapse_s = LAPSE_S if forgotten else min(2 * self._lapse_s, LONGEST_LAPSE_S)
+        self._feeling = True
+        self._pace(self.throttled_until)
         self._remaining = self._ends = None
+
+    def _pace(self, shown: float) -> None:
+        self._paced, self._shown, self._lapsed = True, shown, None
 
     def _unstated(self, now: float, status: int) -> None:
         """An answer without a count: a failure page within a window, or a service that stopped to count."""
         if self._remaining is None or self._ends is None:
-            return
-        if now < self._ends:
+            # Only an answer ends the pacing: while nothing is asked, nothing is learnt.
+            if self._paced and status < 400 and now >= self._shown + self._lapse_s:
+                self._paced, self._lapsed = False, now
+        elif now < self._ends:
             self._remaining = max(0, self._remaining - 1)
         elif status < 400:
             self._remaining = self._ends = None
-            self._paced = True
+            self._pace(now)
 
     def _is_over(self, now: float, ends: float) -> bool:
         return self._ends is None or now >= self._ends or ends > self._ends + _SAME_WINDOW_S
@@ -205,8 +231,10 @@ class Window:
         """What must survive a restart, in Unix time: JSON can hold it."""
         self._forget(now)
 
-        def wall(moment: float | None) -> float | None:
-            return None if moment is None else moment - now + wall_s
+        def wall(moment: float | None) -> int | None:
+            # Whole seconds, for what has not changed to read the same at the next look; up, for no
+            # request to go too early.
+            return None if moment is None else math.ceil(moment - now + wall_s)
 
         done = list(self._done)[-1000:] + [now] * min(self.in_flight, 1000)
         return {
@@ -214,6 +242,9 @@ class Window:
             "throttled_until": wall(self.throttled_until),
             "feeling": self._feeling,
             "paced": self._paced,
+            "shown": wall(self._shown if self._paced else None),
+            "lapse_s": self._lapse_s,
+            "lapsed": wall(self._lapsed),
             "remaining": self._remaining,
             "ends": wall(self._ends),
             "most": self._most,
@@ -233,7 +264,14 @@ class Window:
 
         self.throttled_until = moment(state.get("throttled_until"))
         self._feeling = state.get("feeling") is True and self.throttled_until is not None
-        self._paced = state.get("paced") is True
+        if state.get("paced") is True:
+            shown = moment(state.get("shown"))
+            self._pace(now if shown is None else min(shown, max(now, self.throttled_until or now)))
+        elif (lapsed := moment(state.get("lapsed"))) is not None:
+            self._lapsed = min(now, lapsed)
+        lapse_s = state.get("lapse_s")
+        if isinstance(lapse_s, int | float) and LAPSE_S <= lapse_s <= LONGEST_LAPSE_S:
+            self._lapse_s = lapse_s
         remaining, most, ends = state.get("remaining"), state.get("most"), moment(state.get("ends"))
         if isinstance(remaining, int) and remaining >= 0 and ends is not None:
             self._remaining, self._ends = remaining, ends

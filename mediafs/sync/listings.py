@@ -23,6 +23,7 @@ from ..errors import Incomplete, InvalidReply, Late, MediafsError, Unavailable
 from ..model import Change, Conversation, Days, Everything, Recent, Scope, Urgency, User
 from ..source import Source
 from .crawlers import Crawlers
+from .failures import Failures
 from .freshness import RETRY_AFTER_S, STALE_FACTOR, Answer, answer_for, is_younger
 from .options import SyncOptions
 from .proofs import Proofs
@@ -75,6 +76,7 @@ class Listings:
         self._catalogue = catalogue
         self._options = options
         self._now = wall_clock
+        self._failures = Failures(catalogue, wall_clock)
         self._proofs = Proofs(source, catalogue, options, wall_clock)
         self._crawlers = Crawlers(source, catalogue, self._proofs, options, emit, wall_clock)
         self._flights: dict[tuple[Scope, bool], _Flight] = {}
@@ -102,13 +104,13 @@ class Listings:
                 await self._list(scope)
             case Answer.REFRESH_FIRST:
                 if self._away is not None and is_younger(self._away[0], self._now(), RETRY_AFTER_S):
-                    self._note_failure(scope, self._away[1])
+                    self._failures.note(scope, self._away[1])
                     return
                 try:
                     await self._list(scope)
                 except (Unavailable, Late) as error:
                     self._away = (self._now(), error)
-                    self._note_failure(scope, error)
+                    self._failures.note(scope, error)
                     log.info("%s is shown as it was listed before: %s", _words(scope), error)
 
     async def ensure_known(self, scope: Scope) -> None:
@@ -160,7 +162,7 @@ class Listings:
 
     def state(self, scope: Scope) -> ListingState:
         """When `scope` was last listed whole, and its last failure; a user's is also derived from days."""
-        state = self._catalogue.coverage.state(scope)
+        state = self._failures.state(scope)
         if isinstance(scope, User) and self._proofs.refusal("user") is None:
             whole = self.users_since()
             if whole is not None and (state.listed is None or whole > state.listed):
@@ -269,16 +271,10 @@ class Listings:
             log.exception("the listing of %s failed", _words(flight.scope))
             flight.error = InvalidReply(f"the listing of {_words(flight.scope)} failed; the log says why")
         if flight.error is not None:
-            self._note_failure(flight.scope, flight.error)
+            self._failures.note(flight.scope, flight.error)
         if self._flights.get((flight.scope, flight.peek)) is flight:
             del self._flights[flight.scope, flight.peek]
         flight.done.set()
-
-    def _note_failure(self, scope: Scope, error: MediafsError) -> None:
-        try:
-            self._catalogue.coverage.failed(scope, str(error), self._now())
-        except MediafsError as failure:
-            log.warning("the failure cannot be kept: %s", failure)
 
     def _refresh_behind(self, scope: Scope) -> None:
         if isinstance(scope, Days) and scope.first == scope.last:

@@ -102,3 +102,58 @@ def test_a_secret_that_cannot_be_had_is_named_with_where_it_was_looked_for(
     assert said.code == 3
     assert "accounts.clinic.token" in said.out
     assert words in said.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("config=", "'config=': the path is empty"),
+        ("ro,cache_dir=", "'cache_dir=': the path is empty"),
+        ("delete=", "'delete=': it is permanent, trash or deny"),
+        ("uid=99999999999", "uid is a number from 0 to 4294967294"),
+        ("uid=4294967295", "uid is a number from 0 to 4294967294"),
+        ("gid=-1", "gid is a number from 0 to 4294967294"),
+        ("max_read=1", "'max_read=1' is not supported"),
+    ],
+)
+def test_a_mount_option_of_no_use_is_told_before_anything_is_made(
+    typed: Type, write: Write, home: Path, options: str, words: str
+) -> None:
+    write()
+    said = typed("mount", "clinic", home / "mnt", "-o", options)
+    assert said.code == 3
+    assert words in said.err
+    assert list((home / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["--cache-dir", "-o", "a link", "default"])
+@pytest.mark.parametrize("where", ["mnt", "mnt/deep/cache"])
+def test_a_cache_folder_in_the_mount_point_is_refused_before_anything_is_made(
+    typed: Type, write: Write, home: Path, how: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write()
+    cache = home / where
+    (home / "link").symlink_to(cache)
+    given = {
+        "--cache-dir": ["--cache-dir", str(cache)],
+        "-o": ["-o", f"cache_dir={cache}"],
+        "a link": ["--cache-dir", str(home / "link")],
+        "default": [],
+    }[how]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache if how == "default" else home / "cache"))
+    said = typed("mount", "clinic", home / "mnt", *given)
+    assert said.code == 3
+    assert "must not lie in each other" in said.err
+    assert "--cache-dir" in said.err
+    assert list((home / "mnt").iterdir()) == []
+
+
+@pytest.mark.parametrize("mountpoint", ["cache/mediafs/clinic", "cache/mediafs/clinic/spool"])
+def test_a_mount_point_in_the_cache_folder_of_its_account_is_refused(
+    typed: Type, write: Write, home: Path, mountpoint: str
+) -> None:
+    write()
+    (home / mountpoint).mkdir(parents=True)
+    said = typed("mount", "clinic", home / mountpoint)
+    assert said.code == 3
+    assert "must not lie in each other" in said.err

@@ -41,6 +41,17 @@ def test_the_help_of_a_command_explains_what_is_not_plain(typed: Type, command: 
         assert "--cache-dir" in said.out
 
 
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "sandbox"])
+def test_no_option_or_argument_is_without_its_words(typed: Type, command: str) -> None:
+    lines = typed(command, "--help").out.splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith(("positional", "options")))
+    entries = [at for at in range(start, len(lines)) if re.match(r"  \S", lines[at])]
+    for at in entries:
+        told = re.split(r"\s{2,}", lines[at].strip())[1:] or lines[at + 1 : at + 2]
+        assert told, lines[at]
+        assert re.match(r"\s{4,}\w|\w", told[0]), lines[at]
+
+
 def test_the_help_of_mount_names_its_options(typed: Type) -> None:
     said = typed("mount", "--help").out
     for option in ("--foreground", "--read-only", "--allow-other", "--delete", "-o OPTS"):

@@ -318,6 +318,10 @@ def test_since_is_judged_by_the_clock_of_the_account(write: Write) -> None:
         ('time_zone = "../../etc/passwd"', "4: accounts.clinic.time_zone: '../../etc/passwd' is not a time"),
         ('since = "2023-02-30"', "4: accounts.clinic.since: there is no day 2023-02-30"),
         ("umask = 22", "4: accounts.clinic.umask: must be octal digits in quotes"),
+        ("uid = 4294967295", "4: accounts.clinic.uid: must be a number from 0 to 4294967294"),
+        ("gid = -1", "4: accounts.clinic.gid: must be a number from 0 to 4294967294"),
+        ("gid = true", "4: accounts.clinic.gid: must be a number"),
+        ('uid = "1000"', "4: accounts.clinic.uid: must be a number"),
         ("list_deadline = 0", "4: accounts.clinic.list_deadline: must be more than 0"),
         ("delete_limit = true", "4: accounts.clinic.delete_limit: must be a whole number"),
         ('ca_file = "none.pem"', "4: accounts.clinic.ca_file: "),
@@ -332,6 +336,10 @@ def test_a_wrong_value_is_told_where_it_stands(write: Write, line: str, problem:
     (found,) = problems_of_account(write, line)
 
     assert found.startswith(problem)
+
+
+def test_the_highest_user_is_one(write: Write) -> None:
+    assert loaded(write(MINIMAL + "uid = 4294967294")).account("clinic").uid == 4294967294
 
 
 def test_toml_days_are_days(write: Write) -> None:

@@ -414,3 +414,41 @@ def test_a_demo_on_a_folder_with_something_in_it_fails_and_touches_nothing(tmp_p
     assert (tmp_path / "place" / "letter.txt").read_text() == "mine"
     assert list((tmp_path / "tmp").iterdir()) == []
     assert marked(f"MEDIAFS_TEST_MARK={tmp_path}") == {}
+
+
+# --- a conversations_file that is none -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder", "nonsense"])
+def test_a_conversations_file_that_is_none_is_told_by_check_and_passed_over_by_the_mount(
+    archive: Box, kind: str
+) -> None:
+    """A device would be read without end, and a pipe waited for."""
+    archive.clear_faults()
+    lines = [f'conversations = ["{CONVERSATION}"]', 'conversations_file = "list"']
+    with prepared(archive.url, lines=lines) as mount:
+        file = mount.config.parent / "list"
+        if kind == "device":
+            file.symlink_to("/dev/zero")
+        elif kind == "pipe":
+            os.mkfifo(file)
+        elif kind == "folder":
+            file.mkdir()
+        else:
+            file.write_bytes(b"5001\n\xff\n")
+        why = "is not UTF-8 text" if kind == "nonsense" else "it is not a file"
+
+        said = mount.mediafs("check", timeout=20)
+        assert said.returncode == 3, said.stdout + said.stderr
+        assert f"FAIL  account clinic: conversations_file: {file}: cannot be read: {why}" in said.stdout
+
+        assert mount.mediafs("mount", "clinic", str(mount.root), timeout=20).returncode == 0
+        mount.pids.append(mount.status()["pid"])
+        for _ in range(3):
+            assert os.listdir(mount.root / "by-conversation") == [CONVERSATION]
+        assert mount.log.count(f"{file}: cannot be read: {why}") == 1, "told once"
+
+        file.rename(file.with_name("away"))
+        file.write_text("5001\n")
+        assert sorted(os.listdir(mount.root / "by-conversation")) == [CONVERSATION, "5001"]
+        assert "conversations_file names 1 conversation" in mount.mediafs("check", timeout=20).stdout

@@ -6,11 +6,13 @@ What went wrong concerns the one file: after each fault a healthy file is read, 
 from __future__ import annotations
 
 import errno
+import io
+import mmap
 import os
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -156,7 +158,11 @@ class Scene:
 
 @contextmanager
 def mounted_files(
-    sizes: dict[str, int], claims: dict[str, int] | None = None, **options: Any
+    sizes: dict[str, int],
+    claims: dict[str, int] | None = None,
+    *,
+    lines: Sequence[str] = (),
+    **options: Any,
 ) -> Iterator[Scene]:
     """A mount of an account with one file for each title, and a healthy one; options are the sandbox's.
 
@@ -170,7 +176,7 @@ def mounted_files(
             claim = claims.get(title, size)
             box.add(size=size, seed=number, title=title, created=created, filesize=claim)
             truths[title] = NoiseBody(size=size, seed=number)
-        with mounted(box.url, user=None) as mount:
+        with mounted(box.url, user=None, lines=lines) as mount:
             folder = mount.root / "by-date/2025/06/01"
             paths = {os.getxattr(path, "user.mediafs.title").decode(): path for path in folder.iterdir()}
             yield Scene(box, mount, paths, truths)
@@ -200,6 +206,7 @@ def mounted_scene() -> Iterator[Scene | None]:
     sizes = {f"{name} {size} {way}": SIZES[size] for name, size, way in CASES}
     sizes |= {f"claims {claim}": LARGE for claim in CLAIMS} | dict.fromkeys(STALLED, LARGE)
     sizes |= {f"resized {by}": BIG for by in RESIZED} | {"goes": BIG, "claims 0": SMALL, "reopened": BIG}
+    sizes |= {"ranges end": BIG, "replaced BIG": BIG, "replaced SMALL": SMALL, "mapped": BIG}
     with mounted_if_fuse(sizes, {f"claims {claim}": claim for claim in (0, *CLAIMS)}) as scene:
         yield scene
 
@@ -250,7 +257,8 @@ def elsewhere(mounted_elsewhere: Scene | None) -> Scene:
 def mounted_without_ranges() -> Iterator[Scene | None]:
     sizes = {f"{name} {way}": LARGE for name in WITHOUT_RANGES for way in ("cat", "random")}
     sizes |= {f"resized {by}": BIG for by in RESIZED} | {"random": BIG}
-    with mounted_if_fuse(sizes, ranges=False) as scene:
+    # What is LARGE fits into half of it, and is held there; what is BIG goes to disk.
+    with mounted_if_fuse(sizes, lines=["[cache]", 'memory = "16MiB"'], ranges=False) as scene:
         yield scene
 
 
@@ -376,6 +384,64 @@ def test_content_that_changes_between_two_openings_is_not_mixed_with_the_kernels
         assert path.read_bytes() == new
 
 
+@pytest.mark.parametrize(("name", "size"), [("replaced BIG", BIG), ("replaced SMALL", SMALL)])
+def test_who_opens_a_replaced_content_shows_nothing_of_it_to_who_has_the_old_one_open(
+    scene: Scene, name: str, size: int
+) -> None:
+    path, old = scene.paths[name], scene.truth(name)
+
+    def shown(file: io.FileIO) -> set[str]:
+        """What reads come to that show the old content or fail."""
+        seen = set()
+        for offset in (0, 4096, size // 2, size - 5000):
+            try:
+                found = os.pread(file.fileno(), 5000, offset)
+            except OSError as error:
+                seen.add(errno_name(error))
+            else:
+                assert found == old[offset : offset + 5000], offset
+                seen.add(RIGHT)
+        return seen
+
+    with path.open("rb", buffering=0) as first:
+        assert os.pread(first.fileno(), 4096, 0) == old[:4096]
+        # Of the same size and time: only the ETag tells.
+        scene.box.update(scene.id_of(name), size=size, seed=4712)
+        with path.open("rb", buffering=0) as second:
+            if size == SMALL:  # all of the old one is held, and nobody notices
+                assert shown(second) == shown(first) == {RIGHT}
+            else:
+                assert "ESTALE" in shown(second)
+                for _ in range(2):
+                    assert "ESTALE" in shown(first)
+                    assert path.read_bytes() == read_all(NoiseBody(size=size, seed=4712))
+                assert "ESTALE" in shown(first)
+    scene.healthy()
+
+
+def test_beside_an_older_content_that_is_open_the_newer_one_can_be_mapped_privately(scene: Scene) -> None:
+    path, old = scene.paths["mapped"], scene.truth("mapped")
+    with path.open("rb", buffering=0) as first:
+        assert os.pread(first.fileno(), 4096, 0) == old[:4096]
+        scene.box.update(scene.id_of("mapped"), size=BIG, seed=4713)
+        new = read_all(NoiseBody(size=BIG, seed=4713))
+        with pytest.raises(OSError, match="Stale file handle"):
+            os.pread(first.fileno(), 4096, 15 * MIB)
+        with path.open("rb", buffering=0) as newer:
+            # Its reads go past the kernel's pages, which are the older one's too.
+            with pytest.raises(OSError, match="No such device"):
+                mmap.mmap(newer.fileno(), 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+            with mmap.mmap(newer.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) as mapped:
+                for offset in (0, 4095, 9 * MIB, BIG - 5000):
+                    assert mapped[offset : offset + 5000] == new[offset : offset + 5000]
+    with (
+        path.open("rb", buffering=0) as alone,
+        mmap.mmap(alone.fileno(), 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ) as mapped,
+    ):
+        assert mapped[:] == new
+    scene.healthy()
+
+
 def test_a_media_that_goes_while_it_is_read_is_estale(scene: Scene) -> None:
     with scene.paths["goes"].open("rb", buffering=0) as file:
         assert os.pread(file.fileno(), 4096, 0) == scene.truth("goes")[:4096]
@@ -425,6 +491,23 @@ def test_a_storage_that_talks_nonsense_is_an_error(elsewhere: Scene, kind: str) 
     elsewhere.healthy()
     elsewhere.box.clear_faults()
     assert elsewhere.paths[kind].read_bytes() == elsewhere.truth(kind)
+
+
+def test_a_service_that_honours_ranges_no_more_gives_right_bytes_also_to_who_has_the_file_open(
+    scene: Scene,
+) -> None:
+    truth, dice = scene.truth("ranges end"), random.Random(5)
+    with scene.paths["ranges end"].open("rb", buffering=0) as file:
+        assert os.pread(file.fileno(), 4096, 0) == truth[:4096]
+        # Its answer to If-Range has the ETag that was sent: nothing has changed.
+        scene.box.fault("ignore-range", path=scene.target("ranges end"), times=None)
+        scene.box.reset()
+        for _ in range(10):
+            offset = dice.randrange(5 * MIB, BIG - 5000)
+            assert os.pread(file.fileno(), 5000, offset) == truth[offset : offset + 5000]
+        assert len(requests(scene.box, "download")) == 1
+    scene.box.clear_faults()
+    scene.healthy()
 
 
 # --- a service without ranges --------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
 import os
 import re
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,9 +28,10 @@ from mediafs.config.secrets import Secret
 from mediafs.model import AccountName
 from mediafs.mount import Deadlines, FuseUnavailable, check_fuse
 from mediafs.reading import ReadingOptions
+from mediafs.remote.window import LAPSE_S, LONGEST_LAPSE_S
 from mediafs.sandbox.testing import Box, sandbox_process
 
-from .mounting import REPOSITORY, Mount, mounted, requests, wait_until
+from .mounting import REPOSITORY, Mount, mounted, prepared, requests, wait_until
 
 DOCUMENT = REPOSITORY / "docs" / "SEMANTICS.md"
 MIB = 1 << 20
@@ -194,7 +196,9 @@ class Living:
 
 
 @contextmanager
-def living_archive(media: int, spare: int, **options: Any) -> Iterator[Living | None]:
+def living_archive(
+    media: int, spare: int, lines: Sequence[str] = (), **options: Any
+) -> Iterator[Living | None]:
     try:
         check_fuse()
     except FuseUnavailable:
@@ -203,7 +207,7 @@ def living_archive(media: int, spare: int, **options: Any) -> Iterator[Living | 
     # Nothing of its own in 2025, where the tests are.
     with sandbox_process(media=media, last="2024-12-31", **options) as box:
         made = [box.add(size=SPARE, created=f"2025-07-01T10:00:{n:02}+00:00") for n in range(spare)]
-        with mounted(box.url) as mount:
+        with mounted(box.url, lines=lines) as mount:
             paths = {xattr(path, "id"): path for path in (mount.root / "by-date/2025/07/01").iterdir()}
             yield Living(box, mount, [paths[str(m["id"])] for m in made])
 
@@ -216,7 +220,8 @@ def living_mount() -> Iterator[Living | None]:
 
 @pytest.fixture(scope="module")
 def mount_without_ranges() -> Iterator[Living | None]:
-    with living_archive(5, 2, ranges=False) as found:
+    # Half of this has room for 4 MiB, and not for what is spare.
+    with living_archive(5, 2, lines=["[cache]", 'memory = "8MiB"'], ranges=False) as found:
         yield found
 
 
@@ -382,6 +387,27 @@ def test_conversations_are_an_index_and_their_filter_is_proven_once() -> None:
         box.reset()
         os.listdir(index / sorted(conversations - {"5000"})[3])
         assert len(requests(box)) == 1, "remembered over restarts"
+
+
+def test_a_conversations_file_holds_until_it_says_something_else() -> None:
+    """What a `conversations_file` said last goes on to hold where the file is away or cannot be read;
+    `mediafs check` says why.
+    """
+    lines = ['conversations_file = "list"']
+    with sandbox_process(media=5) as box, prepared(box.url, lines=lines) as mount:
+        file = mount.config.parent / "list"
+        file.write_text("5001\n")
+        assert mount.mount().returncode == 0, mount.log
+        index = mount.root / "by-conversation"
+        assert os.listdir(index) == ["5001"]
+        file.unlink()
+        assert os.listdir(index) == ["5001"]
+        file.mkdir()
+        assert os.listdir(index) == ["5001"]
+        assert f"{file}: cannot be read: it is not a file" in mount.mediafs("check").stdout
+        file.rmdir()
+        file.write_text("5002\n")
+        assert os.listdir(index) == ["5002"]
 
 
 def test_by_user_says_when_it_is_complete(archive: Shared) -> None:
@@ -703,23 +729,31 @@ def test_a_wrong_body_never_reaches_a_reader(living: Living, kind: str) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == truth
 
 
-def test_a_service_without_ranges_is_spooled(without_ranges: Living) -> None:
-    """From a service that ignores ranges the whole body is fetched once while the file is open, into a file
-    without a name in the cache folder; random reads are answered from it, and its room is given back when
+def test_a_service_without_ranges_is_fetched_whole(without_ranges: Living) -> None:
+    """From a service that ignores ranges, also from some moment on only, the whole body is fetched once
+    while the file is open: into memory while half of `[cache] memory` has room for it, else into a file
+    without a name in the cache folder. Random reads are answered from it, and its room is given back when
     the file is closed.
     """
+    # That it may ignore them from some moment on is tested in test_right_bytes.py.
     box, mount = without_ranges.box, without_ranges.mount
-    media, path = without_ranges.add("2025-06-01", size=BIG)
-    truth = bytes_of(box, media)
-    box.reset()
-    with path.open("rb") as file:
-        for offset in (12 * MIB, 3, 19 * MIB, 7 * MIB + 1):
-            file.seek(offset)
-            assert file.read(5000) == truth[offset : offset + 5000]
-        assert mount.status()["reading"]["spools"] == 1
-        assert list((mount.cache / mount.account / "spool").iterdir()) == []
-    assert len(requests(box)) == 1
-    wait_until(lambda: mount.status()["reading"]["spools"] == 0)
+    spool, pid = mount.cache / mount.account / "spool", mount.pids[-1]
+    for day, size in (("2025-06-01", BIG), ("2025-06-02", 3 * MIB)):
+        media, path = without_ranges.add(day, size=size)
+        truth = bytes_of(box, media)
+        box.reset()
+        with path.open("rb") as file:
+            for offset in (size // 2, 3, size - 5000, size // 3 + 1):
+                file.seek(offset)
+                assert file.read(5000) == truth[offset : offset + 5000]
+            reading = mount.status()["reading"]
+            assert (reading["spools"], reading["memory"]) == (1, 0 if size == BIG else size)
+            assert list(spool.iterdir()) == []
+            opened = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()]
+            assert sum(each.startswith(str(spool)) for each in opened) == (1 if size == BIG else 0)
+        assert len(requests(box)) == 1
+        wait_until(lambda: mount.status()["reading"]["spools"] == 0)
+        assert mount.status()["reading"]["memory"] == 0
 
 
 def test_redirects_get_no_credentials_and_expired_links_are_renewed() -> None:
@@ -758,6 +792,26 @@ def test_two_versions_are_never_mixed(living: Living) -> None:
         living.box.update(media["id"], size=BIG, seed=77)
         assert errno_of(partial(os.pread, file.fileno(), 4096, 15 * MIB)) == "ESTALE"
     assert path.read_bytes() == bytes_of(living.box, media)
+
+
+def test_beside_an_older_content_the_newer_one_is_mapped_privately(living: Living) -> None:
+    """While the older content is open somewhere, the newer one can be mapped with `MAP_PRIVATE` only:
+    `MAP_SHARED` is ENODEV.
+    """
+    media, path = living.add("2025-06-04", size=BIG)
+
+    def mapped(how: int) -> bytes:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, flags=how, prot=mmap.PROT_READ) as pages:
+            return pages[9 * MIB : 9 * MIB + 5000]
+
+    with path.open("rb", buffering=0) as older:
+        assert len(older.read(4096)) == 4096
+        living.box.update(media["id"], size=BIG, seed=76)
+        assert errno_of(partial(os.pread, older.fileno(), 4096, 15 * MIB)) == "ESTALE"
+        assert errno_of(partial(mapped, mmap.MAP_SHARED)) == "ENODEV"
+        truth = bytes_of(living.box, media)[9 * MIB : 9 * MIB + 5000]
+        assert mapped(mmap.MAP_PRIVATE) == truth
+    assert mapped(mmap.MAP_SHARED) == truth
 
 
 def test_content_is_taken_to_be_the_same_until_it_is_seen_not_to_be(living: Living) -> None:
@@ -872,8 +926,8 @@ def test_a_slow_listing_goes_on_behind() -> None:
 
 
 def test_refused_credentials_fail_an_old_directory() -> None:
-    """refused credentials, and answers that cannot be right, fail it as soon as its listing is ten times
-    `fresh_for` old.
+    """refused credentials, answers that cannot be right, and a full disk fail it as soon as its listing is
+    ten times `fresh_for` old.
     """
     with sandbox_process(media=20) as box, mounted(box.url, lines=['fresh_for = "100ms"']) as mount:
         recent, user = mount.root / "recent", mount.root / "by-user/1000"
@@ -1150,12 +1204,57 @@ def _changed(scene: Scene) -> list[str]:
 
 def _no_room(scene: Scene) -> list[str]:
     path, pid = scene.without_ranges.spare.pop(), scene.without_ranges.mount.pids[-1]
+    media, small = scene.without_ranges.add("2025-06-03", size=2 * MIB)
     # No file of the daemon may be larger: to it that is a full disk.
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (4 * MIB, resource.RLIM_INFINITY))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (MIB, resource.RLIM_INFINITY))
     found = errno_of(path.read_bytes)
+    assert small.read_bytes() == bytes_of(scene.without_ranges.box, media), "it fits into memory"
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
     assert len(path.read_bytes()) == SPARE
     return [found]
+
+
+@contextmanager
+def small_disk(mount: Mount) -> Iterator[None]:
+    """The cache folder on a disk of 1 MiB; the disk is full."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    mount.cache.mkdir(mode=0o700)
+    disk = str(mount.cache)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M,mode=700", "small", disk], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Takes all the room that is left."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        while errno_of(partial(file.write, bytes(4096))) == "success":
+            pass
+    return filler
+
+
+def _no_room_for_listings(scene: Scene) -> list[str]:
+    lines = ['fresh_for = "100ms"']
+    with sandbox_process(media=300) as box, prepared(box.url, lines=lines) as mount, small_disk(mount):
+        assert mount.mount().returncode == 0, mount.log
+        recent, by_user = mount.root / "recent", mount.root / "by-user"
+        assert len(os.listdir(recent)) == 100
+        filler = fill(mount.cache)
+        time.sleep(1.1)
+        found = [errno_of(lambda: os.listdir(recent)), errno_of(lambda: os.listdir(by_user))]
+        assert "no room on disk" in str(xattr(recent, "error"))
+        problem = mount.status()["problems"][0]
+        assert "no room on disk" in problem["message"]
+        assert "make room" in problem["advice"]
+        filler.unlink()
+        assert len(os.listdir(recent)) == 100
+        assert xattr(recent, "error") is None
+        assert os.listdir(by_user)
+        return found
 
 
 HAPPENINGS: dict[str, Callable[[Scene], list[str]]] = {
@@ -1166,7 +1265,10 @@ HAPPENINGS: dict[str, Callable[[Scene], list[str]]] = {
     "the service cannot be reached, or fails (5xx) three times": _failing,
     "its answer is not what it should be, or not ready yet (204)": _nonsense,
     "the content changed, or went, under an open file": _changed,
-    "there is no room for a body that has to be fetched whole": _no_room,
+    "there is no room, in memory or on disk, for a body that has to be fetched whole": _no_room,
+    "there is no room on disk to keep a listing, or a directory that is looked at for the first time": (
+        _no_room_for_listings
+    ),
 }
 
 
@@ -1174,7 +1276,9 @@ HAPPENINGS: dict[str, Callable[[Scene], list[str]]] = {
 def test_what_happened_and_its_errno(living: Living, without_ranges: Living, row: str) -> None:
     """| what happened | you get |
 
-    A failure concerns the operation that met it: other files go on, and the next try starts anew.
+    A failure concerns the operation that met it: other files go on, and the next try starts anew. A full disk
+    under a listing is told like any other failure of it, by `user.mediafs.error` on the directory and by
+    `mediafs status`.
     """
     assert set(HAPPENINGS) == set(FAILURES), "every row of the table happens"
     assert set(HAPPENINGS[row](Scene(living, without_ranges))) == {stated(FAILURES[row])}
@@ -1191,6 +1295,40 @@ def test_deadlines() -> None:
     assert (Deadlines().quick_s, ReadingOptions().total_s, ReadingOptions().progress_s) == (15, 65, 15)
     assert Deadlines().read_s > ReadingOptions().total_s
     assert Deadlines().list_s > DEFAULTS.list_deadline_s
+
+
+def test_one_large_read_is_several() -> None:
+    """One `read(2)` of 1 MiB reaches the mount as several reads, each with a deadline of its own: the kernel
+    asks for at most 128 KiB at a time here.
+    """
+    with sandbox_process(media=3) as box:
+        media = box.add(size=3 * MIB, created="2025-06-01T10:00:00+00:00")
+        with mounted(box.url, "-o", "debug") as mount, path_of(mount, media).open("rb", buffering=0) as file:
+            before = len(mount.log)
+            assert len(file.read(MIB)) == MIB
+            said = mount.log[before:]
+    # libfuse tells each request, and the size of each answer with its head of 16 bytes.
+    asked = re.findall(r"unique: (\d+), opcode: READ ", said)
+    assert len(asked) >= 8
+    sizes = [
+        int(n) - 16 for one in asked for n in re.findall(rf"unique: {one}, success, outsize: (\d+)", said)
+    ]
+    assert len(sizes) == len(asked)
+    assert max(sizes) <= 128 * 1024
+
+
+def test_a_limit_that_showed_once_is_not_kept_to_for_ever() -> None:
+    """A 429 that does not say where the limit stands (nor do the answers after it) makes mediafs keep to the
+    ten requests a minute that the service documents. That ends when ten minutes have shown no limit; a 429
+    after that brings it back for twice as long, and so on up to a day.
+    """
+    # How it goes is in tests/remote/test_limits.py, where time is not real.
+    assert (LAPSE_S, LONGEST_LAPSE_S) == (600, 86400)
+    with sandbox_process(media=30) as box, mounted(box.url) as mount:
+        assert mount.status()["requests"]["left"] is None
+        box.fault("status", path="/api/v3/medias", status=429, wait_s=1)
+        assert errno_of(lambda: os.listdir(mount.root / "recent")) == "success"
+        assert 0 < mount.status()["requests"]["left"] <= 10
 
 
 def test_delete_permanent_deletes_nothing_yet() -> None:

@@ -125,12 +125,12 @@ def test_the_kernel_always_checks_permissions() -> None:
 def test_words_of_fstab_are_understood_or_dropped() -> None:
     options = with_words(
         _options(),
-        "defaults,noauto,x-systemd.automount,_netdev,ro,allow_other,uid=5,gid=6,umask=022,noatime,max_read=131072",
+        "defaults,noauto,x-systemd.automount,_netdev,ro,allow_other,uid=5,gid=6,umask=022,noatime",
     )
 
     assert (options.read_only, options.allow_other) == (True, True)
     assert (options.uid, options.gid, options.umask) == (5, 6, 0o022)
-    assert options.extra == ("noatime", "max_read=131072")
+    assert options.extra == ("noatime",)
 
 
 def test_all_unknown_words_are_named_at_once() -> None:
@@ -138,9 +138,38 @@ def test_all_unknown_words_are_named_at_once() -> None:
         with_words(_options(), "noatme,umask=9,nosuit")
     assert caught.value.problems == (
         "mount option 'noatme' is not known: noatime?",
-        "mount option 'umask=9': not a number",
+        "mount option 'umask=9': umask is an octal number from 0 to 777",
         "mount option 'nosuit' is not known: nosuid?",
     )
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("uid=99999999999", "gid=4294967295", "uid=-1", "uid=+1", "gid=1_0", "uid=\u0661", "uid= 1", "uid="),
+        *("uid", "umask=0o22", "umask=1777", "umask=", "umask=1_0", f"uid={'9' * 5000}"),
+    ],
+)
+def test_numbers_are_digits_and_those_of_somebody(word: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        with_words(_options(), word)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"mount option {word!r}: {word.partition('=')[0]} is ")
+
+
+def test_no_one_owns_no_files() -> None:
+    assert with_words(_options(), "uid=4294967294,gid=0").uid == 4294967294
+    for name in ("uid", "gid"):
+        for number in (-1, 2**32 - 1, 99999999999):
+            with pytest.raises(ConfigError, match="is not between 0 and 4294967294"):
+                _options(**{name: number})
+
+
+def test_max_read_is_refused_with_the_reason() -> None:
+    with pytest.raises(ConfigError, match="'max_read=131072' is not supported: the kernel chooses"):
+        with_words(_options(), "max_read=131072")
+    with pytest.raises(ConfigError):
+        _options(extra=("max_read=131072",))
 
 
 @pytest.mark.parametrize("account", ["a,b", "a\\b", "", "\N{LATIN SMALL LETTER E WITH ACUTE}"])

@@ -96,17 +96,22 @@ def test_an_assembly_gives_every_byte_once_and_keeps_the_last_block_back(
     spans=st.lists(st.tuples(st.integers(0, 99), st.integers(1, 99)), max_size=30),
     memory=st.integers(0, 120),
     block=st.integers(1, 40),
+    lent=st.lists(st.integers(0, 70), max_size=3),
 )
 def test_blocks_hold_only_right_bytes_and_no_more_than_the_budget(
-    spans: list[tuple[int, int]], memory: int, block: int
+    spans: list[tuple[int, int]], memory: int, block: int, lent: list[int]
 ) -> None:
     data = some_bytes(200)
     blocks, edition, other = Blocks(memory, block), Edition(200), Edition(200)
+    wanted, lent = lent, []
     for start, length in spans:
+        if wanted and blocks.lend(wanted[-1]):
+            lent.append(wanted.pop())
+        assert 2 * sum(lent) <= memory
         assembly = Assembly(start, None, block)
         for piece in assembly.add(data[start : start + length]) + assembly.finish():
             blocks.put(edition, piece)
-            if block <= memory:  # else what is joined to a whole block may not fit
+            if block <= memory - sum(lent):  # else what is joined to a whole block may not fit
                 assert blocks.get(edition, piece.offset) is not None
         assert blocks.used <= memory
         for offset in range(200):
@@ -116,4 +121,7 @@ def test_blocks_hold_only_right_bytes_and_no_more_than_the_budget(
                 assert held.offset <= offset < held.stop
                 assert held.data == data[held.offset : held.stop]
     blocks.drop(edition)
+    assert blocks.used == sum(lent)
+    for size in lent:
+        blocks.give_back(size)
     assert blocks.used == 0

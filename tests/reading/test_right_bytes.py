@@ -33,7 +33,7 @@ OPTIONS = ReadingOptions(
 )
 
 
-async def memory_store(version: Version) -> Store:
+async def memory_store(version: Version, size: int | None) -> Store:
     return MemoryStore()
 
 

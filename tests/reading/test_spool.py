@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 
 from mediafs.errors import Changed, InvalidReply, Late, NoRoom, Unavailable
-from mediafs.model import Span, Version
+from mediafs.model import MediaId, Span, Version
 from mediafs.reading import ReadingOptions, Store, reading
 from mediafs.reading.reader import Reader, Reading
 from mediafs.reading.spool import make_spool
@@ -23,7 +24,12 @@ BIG = some_bytes(3 * MIB + 17)
 
 
 def options(directory: Path) -> ReadingOptions:
-    return ReadingOptions(memory=8 * MIB, window=512 * KIB, whole_below=64 * KIB, spool_directory=directory)
+    # Half of the memory has no room for BIG: it goes to disk.
+    return ReadingOptions(memory=4 * MIB, window=512 * KIB, whole_below=64 * KIB, spool_directory=directory)
+
+
+def roomy(directory: Path) -> ReadingOptions:
+    return ReadingOptions(memory=8 * MIB, whole_below=64 * KIB, spool_directory=directory)
 
 
 def opened(service: Reading, content: bytes = BIG, *, size_known: bool = True) -> Reader:
@@ -141,15 +147,94 @@ async def test_ranges_that_are_ignored_on_the_way_lead_to_a_spool(tmp_path: Path
     assert len(source.asked) == 2
 
 
+async def test_a_whole_body_with_the_etag_of_if_range_is_an_ignored_range(tmp_path: Path) -> None:
+    source = ScriptedSource(BIG, [None, Fault(ignore_range=True)])
+    async with reading(source, options(tmp_path)) as service:
+        reader = opened(service)
+        await reader.read(0, READ)
+        assert await reader.read(2 * MIB + 5, READ) == BIG[2 * MIB + 5 :][:READ]
+        assert await reader.read(0, len(BIG)) == BIG
+        await reader.close()
+    assert [each.if_range for each in source.asked] == [None, '"one"']
+
+
+async def test_a_cut_body_is_started_again_where_its_resumption_ignores_the_range(tmp_path: Path) -> None:
+    source = ScriptedSource(BIG, [Fault(cut_after=1 * MIB), Fault(ignore_range=True)])
+    async with reading(source, options(tmp_path)) as service:
+        reader = opened(service)
+        assert await reader.read(0, len(BIG)) == BIG
+        await reader.close()
+    assert [each.if_range for each in source.asked] == [None, '"one"']
+
+
+@pytest.mark.parametrize("etag", [None, '"two"', 'W/"one"'])
+async def test_a_whole_body_with_another_etag_than_that_of_if_range_is_changed_content(
+    tmp_path: Path, etag: str | None
+) -> None:
+    source = ScriptedSource(BIG)
+    async with reading(source, options(tmp_path)) as service:
+        reader = opened(service)
+        await reader.read(0, READ)
+        source.etag = etag
+        with pytest.raises(Changed):
+            await reader.read(2 * MIB, READ)
+        await reader.close()
+
+
+async def test_a_body_that_memory_has_room_for_needs_no_disk(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    source = ScriptedSource(BIG, ranges=False)
+    async with reading(source, roomy(tmp_path / "file")) as service:
+        reader, other = opened(service), opened(service)
+        for at in (2 * MIB, 0, 1234567, len(BIG) - 10, 5):
+            assert await reader.read(at, READ) == BIG[at : at + READ]
+            assert await other.read(at, READ) == BIG[at : at + READ]
+        assert service.statistics().memory == len(BIG)
+        assert service.statistics().spools == 1
+        await reader.close()
+        assert await other.read(7, 7) == BIG[7:14]
+        await other.close()
+        assert service.statistics().memory == 0
+    assert len(source.asked) == 1
+
+
+async def test_what_half_of_the_memory_has_no_room_for_goes_to_disk(tmp_path: Path) -> None:
+    source = ScriptedSource(BIG, ranges=False)
+    async with reading(source, roomy(tmp_path)) as service:
+        before = open_descriptors()
+        readers = []
+        for number in range(3):
+            media = replace(a_media(len(BIG)), id=MediaId(f"m{number}"))
+            readers.append(service.open(media, version_of(media)))
+            assert await readers[-1].read(0, len(BIG)) == BIG
+            assert service.statistics().memory == len(BIG)
+        assert open_descriptors() >= before + 2
+        for reader in readers:
+            await reader.close()
+        assert service.statistics().memory == 0
+
+
+@pytest.mark.parametrize("cut", [0, 1, 1 * MIB, len(BIG)])
+async def test_a_cut_gives_the_memory_back_that_the_body_had(tmp_path: Path, cut: int) -> None:
+    (tmp_path / "file").touch()
+    source = ScriptedSource(BIG, [Fault(cut_after=cut)] * 3, ranges=False)
+    async with reading(source, roomy(tmp_path / "file")) as service:
+        reader = opened(service)
+        assert await reader.read(0, len(BIG)) == BIG
+        assert service.statistics().memory == len(BIG)
+        await reader.close()
+        assert service.statistics().memory == 0
+
+
 async def test_no_room_is_an_error_and_never_a_partial_file() -> None:
     stores: list[MemoryStore] = []
 
-    async def small_disk(version: Version) -> Store:
+    async def small_disk(version: Version, size: int | None) -> Store:
         stores.append(MemoryStore(failing_at=1 * MIB, error=NoRoom("full")))
         return stores[-1]
 
     source = ScriptedSource(BIG, ranges=False)
-    async with reading(source, ReadingOptions(whole_below=0), make_store=small_disk) as service:
+    async with reading(source, ReadingOptions(), make_store=small_disk) as service:
         reader = opened(service)
         with pytest.raises(NoRoom):
             await reader.read(len(BIG) - 10, 10)
@@ -200,7 +285,7 @@ async def test_a_part_of_unknown_size_is_refused(tmp_path: Path) -> None:
 
 
 async def test_settling_is_late_while_the_spool_goes_on(autojump_clock: trio.testing.MockClock) -> None:
-    async def memory_store(version: Version) -> Store:
+    async def memory_store(version: Version, size: int | None) -> Store:
         return MemoryStore()
 
     source = ScriptedSource(BIG, ranges=False, tells_size=False, pace_s=2.0)

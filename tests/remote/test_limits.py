@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal
 
 import pytest
@@ -265,6 +266,140 @@ async def test_once_the_limit_is_known_no_second_429_comes(
     assert trio.current_time() < 60 * 16  # 48 requests at 10 a minute, with room for a person
 
 
+# --- a limit that shows once ---------------------------------------------------------------------------
+
+MINUTES = 60.0
+DAY_S = 86_400.0
+
+
+async def pace(limits: Limiter, requests: int = 11) -> float:
+    """How long so many requests of a person take that are answered at once, with no numbers."""
+    began = trio.current_time()
+    for _ in range(requests):
+        await spend(limits)
+    return trio.current_time() - began
+
+
+async def stray(limits: Limiter) -> None:
+    """A 429 that states nothing, and the wait after it."""
+    await spend(limits, status=429)
+    assert await pace(limits, 1) == 60
+
+
+async def test_a_stray_429_does_not_pace_the_account_for_ever(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await stray(limits)
+    await trio.sleep(9 * MINUTES)
+    assert await pace(limits) == 60, "nine minutes after the wait"
+    await pace(limits, 1)
+    assert await pace(limits, 50) == 0
+    assert limits.statistics().left is None
+
+
+async def test_only_an_answer_without_numbers_ends_the_pacing(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await stray(limits)
+    await trio.sleep(30 * MINUTES)
+    # Nothing was asked meanwhile, so nothing was learnt: ten may go out, and no more.
+    turns = [await limits.turn(Urgency.PERSON, "get") for _ in range(10)]
+    with trio.fail_after(30), pytest.raises(Late):
+        await limits.turn(Urgency.PERSON, "get")
+    turns[0].answered(503, {})
+    turns[1].lost()
+    assert limits.statistics().left == 0
+    turns[2].answered(200, {})
+    assert limits.statistics().left is None
+    await limits.turn(Urgency.PERSON, "get")
+
+
+async def test_a_remaining_without_a_reset_is_a_sign_of_the_limit(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    for left in (9, 8, 7):
+        await spend(limits, {"x-ratelimit-remaining": str(left)})
+        await trio.sleep(9 * MINUTES)
+    assert await pace(limits) == 60
+    await trio.sleep(10 * MINUTES)
+    await pace(limits, 1)
+    assert await pace(limits, 50) == 0
+
+
+async def test_the_wait_of_a_429_is_not_counted(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    await spend(limits, {"retry-after": "3600"}, status=429)
+    assert await pace(limits, 1) == 3601
+    assert await pace(limits) == 60
+
+
+async def test_a_limit_that_is_on_is_met_ever_more_seldom(autojump_clock: MockClock) -> None:
+    service, limits = Service(10, "rolling", frozenset()), limiter()
+    refused_at: list[float] = []
+    answered = 0
+    while trio.current_time() < 5 * DAY_S:
+        turn = await limits.turn(Urgency.PERSON, "list")
+        status, _ = service.answer()
+        turn.answered(status, {})
+        if status == 429:
+            refused_at.append(trio.current_time())
+        answered += status == 200
+        del service.times[:-20]
+        await trio.sleep(0.5)
+    apart = [(later - earlier) / 60 for earlier, later in pairwise(refused_at)]
+    for found, lapse in zip(apart, [10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440, 1440], strict=True):
+        assert lapse <= found <= lapse + 4
+    assert answered > 0.99 * 10 * 5 * 1440, "and next to nothing is lost by it"
+
+
+async def test_after_a_day_without_one_a_429_is_a_stray_one_again(autojump_clock: MockClock) -> None:
+    limits = limiter()
+    for pause_min in (10, 20, 10):  # the third comes after a day, and counts for the least again
+        await stray(limits)
+        await trio.sleep((pause_min - 1) * MINUTES)
+        assert await pace(limits) == 60
+        await trio.sleep(1 * MINUTES)
+        await pace(limits, 1)
+        assert await pace(limits, 50) == 0
+        if pause_min == 20:
+            await trio.sleep(DAY_S)
+
+
+async def test_how_long_the_pacing_lasts_survives_a_restart(autojump_clock: MockClock) -> None:
+    def restarted(before: Limiter) -> Limiter:
+        after = limiter()
+        after.restore(json.loads(json.dumps(before.export())))
+        return after
+
+    limits = limiter()
+    await stray(limits)
+    await trio.sleep(9 * MINUTES)
+    limits = restarted(limits)
+    assert await pace(limits) == 60
+    limits = restarted(limits)
+    await pace(limits, 1)
+    assert await pace(limits, 50) == 0
+    limits = restarted(limits)
+    assert await pace(limits, 50) == 0
+    await stray(limits)
+    await trio.sleep(1 * MINUTES)
+    limits = restarted(limits)
+    await trio.sleep(17 * MINUTES)
+    assert await pace(limits) == 60, "twice as long"
+    await trio.sleep(2 * MINUTES)
+    await pace(limits, 1)
+    assert await pace(limits, 50) == 0
+
+
+async def test_what_has_not_changed_is_exported_alike(autojump_clock: MockClock) -> None:
+    """Two clocks are never read at quite the same moment."""
+    late_s = 0.0
+    limits = Limiter(documented=10, wall=lambda: EPOCH + trio.current_time() + late_s)
+    await trio.sleep(0.4)
+    await stray(limits)
+    await trio.sleep(2 * MINUTES)
+    first = limits.export()
+    late_s = 0.001
+    assert limits.export() == first
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(2, 12),
@@ -324,7 +459,10 @@ async def test_the_operators_minute_survives_a_restart(autojump_clock: MockClock
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["format", "throttled_until", "feeling", "paced", "remaining", "ends", "most", "done"]
+            [
+                *("format", "throttled_until", "feeling", "paced", "shown", "lapse_s", "lapsed"),
+                *("remaining", "ends", "most", "done"),
+            ]
         ),
         st.none()
         | st.booleans()

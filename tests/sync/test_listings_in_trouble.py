@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from mediafs.catalogue import ListingState
 from mediafs.errors import (
     CredentialsRefused,
     Denied,
@@ -287,7 +288,7 @@ async def test_a_disk_that_fails_fails_the_listing_and_nothing_else(
     source = archive(10)
     async with house(source, tmp_path) as here:
 
-        def full(*arguments: object) -> None:
+        def full(*arguments: object, **named: object) -> None:
             raise LocalFailure("the disk is gone")
 
         with monkeypatch.context() as broken:
@@ -296,7 +297,11 @@ async def test_a_disk_that_fails_fails_the_listing_and_nothing_else(
             for _ in range(2):
                 with pytest.raises((LocalFailure, InvalidReply)):
                     await here.listings.ensure(day("2024-01-01"))
+            state = here.listings.state(day("2024-01-01"))
+            assert state == ListingState(None, "the disk is gone", here.clock[0])
+        here.clock[0] += 1
         await here.listings.ensure(day("2024-01-01"))
+        assert here.listings.state(day("2024-01-01")) == ListingState(here.clock[0])
         assert len(here.ids(day("2024-01-01"))) == 10
 
 
