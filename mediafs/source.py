@@ -80,6 +80,8 @@ class Source(Protocol):
     ) -> AbstractAsyncContextManager[Body]:
         """The bytes of a media. `if_range` is a strong ETag; a 200 then means the content changed.
 
+        The whole of a media of which each download counts is asked for without a range.
+
         Raises NotFound, Denied, NotReady (204), Late, Unavailable, InvalidReply on entering.
         """
         ...

@@ -83,11 +83,12 @@ def _check_kernel(report: _Report) -> None:
 
 def _check_conversations_file(account: AccountConfig, report: _Report) -> None:
     """A mount goes on without it, so only here it is a failure."""
-    if account.conversations_file is None:
+    file = account.service.listed.file
+    if file is None:
         return
     what = f"account {account.name}: conversations_file"
     try:
-        ids = read_conversations(account.conversations_file)
+        ids = read_conversations(file)
     except ConfigError as error:
         report.bad(f"{what}: {'; '.join(error.problems[:3])}", exit_for(error))
     else:

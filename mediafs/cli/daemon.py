@@ -120,6 +120,9 @@ class _Desk:
                 return report(self._app, self._job.options.mountpoint, self._started)
             case "allow-deletes":
                 return asdict(await self._app.deletions.allow(_count(arguments.get("count"))))
+            case "cache-purge":
+                cache = self._app.reading.cache
+                return asdict(await cache.purge()) if cache is not None else {"bytes": 0, "files": 0}
             case "refresh":
                 return {"did": await self._app.tree.refresh(str(arguments.get("path", ".")))}
         raise ValueRefused(f"this daemon knows no command {verb!r}; is it older than the command?")

@@ -186,7 +186,7 @@ class Tree:
         raise NotFound("this link leads nowhere any more")
 
     def space(self) -> Space:
-        """Never the network: what is known, and the room that spooling has."""
+        """Never the network: what is known, and the room that the cache has."""
         edition = self._catalogue.contents.edition
         if self._totals is None or self._totals[0] != edition:
             self._totals = (edition, *self._catalogue.views.totals())
@@ -263,7 +263,7 @@ class Tree:
     async def open(self, inode: Inode) -> OpenFile:
         """No request, unless the size is not known yet. Raises NotFound, and why `settle` failed."""
         media = self._media(inode)
-        version = Version(self._options.account, media.id, media.validator)
+        version = self._version(media)
         # Pages of the kernel may be kept only while a change of content would be noticed: else those
         # of two contents could meet in one file.
         keep = self._shown.get(inode) == version and self._reading.remembers(version)
@@ -274,6 +274,7 @@ class Tree:
             except BaseException:
                 await reader.close()
                 raise
+            version = reader.version
         self._shown[inode] = version
         return OpenFile(
             reader,
@@ -343,7 +344,13 @@ class Tree:
 
     def _file_values(self, inode: Inode, media: Media) -> dict[str, Callable[[], str | None]]:
         conversations = self._catalogue.views.conversations_of(inode)
-        return xattrs.file_values(media, self._options.account, self._options.vendor, conversations)
+        options, version = self._options, self._version(media)
+        return xattrs.file_values(
+            media, options.account, options.vendor, conversations, lambda: self._reading.cached(version)
+        )
+
+    def _version(self, media: Media) -> Version:
+        return Version(self._options.account, media.id, media.validator)
 
     def _directory_values(self, node: Node) -> dict[str, str | None]:
         match node:
