@@ -60,6 +60,12 @@ class Reader:
         """The one that was opened; where its size was not known, as it is called once that is."""
         return self._content.version
 
+    async def hold(self) -> None:
+        """What is kept on disk of it is neither evicted nor lost by a deletion from now on, until it is
+        closed. No request."""
+        await trio.lowlevel.checkpoint()
+        await self._reading.stores.recall(self._content)
+
     async def settle(self) -> int:
         """The size of the media in bytes: of the record, else as the service tells it.
 

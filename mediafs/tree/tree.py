@@ -268,13 +268,14 @@ class Tree:
         # of two contents could meet in one file.
         keep = self._shown.get(inode) == version and self._reading.remembers(version)
         reader = self._reading.open(media, version)
-        if media.size is None:
-            try:
+        try:
+            await reader.hold()
+            if media.size is None:
                 self._catalogue.contents.settle(inode, await reader.settle())
-            except BaseException:
-                await reader.close()
-                raise
-            version = reader.version
+                version = reader.version
+        except BaseException:
+            await reader.close()
+            raise
         self._shown[inode] = version
         return OpenFile(
             reader,
