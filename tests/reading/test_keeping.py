@@ -178,6 +178,7 @@ async def test_a_body_that_is_damaged_on_disk_is_fetched_anew(tmp_path: Path) ->
     source, media = ScriptedSource(BIG, ranges=False), a_media(len(BIG))
     async with process(source, tmp_path) as service:
         await read_whole(service, media)
+        await at_rest(service)
         path = tmp_path / "bytes" / kept(tmp_path)[0]
         reader = service.open(media, version_of(media))
         assert await reader.read(0, READ) == BIG[:READ]
@@ -194,6 +195,7 @@ async def test_a_deletion_takes_it_from_the_disk_and_who_reads_it_reads_on(tmp_p
     source, media = ScriptedSource(BIG, ranges=False), a_media(len(BIG))
     async with process(source, tmp_path) as service:
         await read_whole(service, media)
+        await at_rest(service)
         reader = service.open(media, version_of(media))
         await reader.read(0, 1)
         service.forget({media.id})
