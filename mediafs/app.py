@@ -23,11 +23,12 @@ from .config import (
     Delete,
     Listed,
     Service,
+    VerbaConfig,
     VonageConfig,
     read_conversations,
 )
 from .errors import ConfigError, MediafsError
-from .model import Change, ChangeKind, ConversationId, Traits
+from .model import Change, ChangeKind, ConversationId, Traits, UserId
 from .paths import private_cache_dir
 from .reading import CacheOptions, Reading, ReadingOptions, Usage, purge_folder, reading, usage
 from .remote import RemoteAccount, RemoteOptions, TransportOptions
@@ -126,7 +127,7 @@ async def running(
             ) as source,
             reading(source, _reading_options(cache, folder, realm)) as bytes_,
         ):
-            policy = _policy(delete or account.delete, source.traits)
+            policy = policy_of(delete or account.delete, source.traits)
 
             def changed(changes: Sequence[Change]) -> None:
                 bytes_.forget({change.media for change in changes if change.kind is ChangeKind.REMOVED})
@@ -160,6 +161,7 @@ async def running(
                         since=account.since,
                         fresh_for_s=account.fresh_for_s,
                         deletable=policy is not Policy.DENY,
+                        users=_named_users(account.service),
                         trash=source.traits.trash,
                         titles=names is Names.TITLE,
                         editable=source.traits.editable,
@@ -175,7 +177,7 @@ async def running(
                     nursery.cancel_scope.cancel()
 
 
-def _policy(wanted: Delete | None, traits: Traits) -> Policy:
+def policy_of(wanted: Delete | None, traits: Traits) -> Policy:
     """What `rm` does; nobody loses a recording by a default. Raises ConfigError for what the service cannot
     do."""
     possible = {Delete.TRASH: traits.trash, Delete.PERMANENT: traits.deletable}
@@ -217,6 +219,10 @@ def _whose(service: Service) -> str:
         case VonageConfig(application_id=application):
             return application or ""
     return ""
+
+
+def _named_users(service: Service) -> tuple[UserId, ...]:
+    return tuple(map(UserId, service.extensions)) if isinstance(service, VerbaConfig) else ()
 
 
 def _sync_options(account: AccountConfig, named: Conversations) -> SyncOptions:

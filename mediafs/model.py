@@ -85,6 +85,9 @@ class Media:
     """Attributes that only this vendor has, by the name that `user.mediafs.` puts before them."""
     download_once: bool = False
     """Each download counts against a limit: the bytes are fetched once, whole, and kept."""
+    fleeting: bool = False
+    """Other bytes may be behind it at any time, and a call under way grows while it is read: nothing of it
+    is kept, and where its body ends is its size for this once."""
     locator: str | None = field(default=None, repr=False)
     """Where the bytes are, in the vendor's own words; may be a capability, so it is never shown."""
     record: str = field(default="{}", repr=False)
@@ -111,6 +114,10 @@ class Version:
     account: AccountName
     media: MediaId
     validator: str
+
+    @classmethod
+    def of(cls, media: Media, account: AccountName) -> Version:
+        return cls(account, media.id, media.validator)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from .model import (
     Traits,
     Urgency,
     User,
+    UserId,
 )
 
 
@@ -78,7 +79,8 @@ class Source(Protocol):
     def body(
         self, media: Media, span: Span, *, if_range: str | None = None, urgency: Urgency
     ) -> AbstractAsyncContextManager[Body]:
-        """The bytes of a media. `if_range` is a strong ETag; a 200 then means the content changed.
+        """The bytes of a media. `if_range` is a strong ETag; a 200 with another one means that the content
+        changed.
 
         The whole of a media of which each download counts is asked for without a range.
 
@@ -111,6 +113,10 @@ class Source(Protocol):
 
         0 when it is not in line: it was sent, or is not made yet.
         """
+        ...
+
+    def live(self, user: UserId) -> tuple[tuple[str, Media], ...]:
+        """Names in a user's directory behind which another media may be at any time. No request."""
         ...
 
     def is_media_id(self, text: str) -> bool:

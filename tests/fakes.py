@@ -75,6 +75,7 @@ class MemorySource:
     gate: trio.Event | None = None
     asked: Counter[str] = field(default_factory=Counter)
     questions: list[tuple[Question, Urgency]] = field(default_factory=list)
+    live_names: dict[UserId, tuple[tuple[str, Media], ...]] = field(default_factory=dict)
     wait: float = 0
     all_users: bool = False
     user: UserId | None = None
@@ -193,6 +194,9 @@ class MemorySource:
             last_modified=None,
             chunks=chunks(),
         )
+
+    def live(self, user: UserId) -> tuple[tuple[str, Media], ...]:
+        return self.live_names.get(user, ())
 
     def wait_s(self, task: trio.lowlevel.Task) -> float:
         return self.wait

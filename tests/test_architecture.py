@@ -25,6 +25,7 @@ ALLOWED = {
         "notify",
         "paths",
         "sandbox",
+        "writing",
         "__init__",
     },
     "app": {
@@ -67,6 +68,8 @@ HOMES = {
     "pyfuse3": "mount",
     "sqlite3": "catalogue",
     "h11": "sandbox",
+    "defusedxml": "vendors",
+    "jwt": "vendors",
 }
 
 

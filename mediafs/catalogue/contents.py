@@ -101,8 +101,11 @@ class Contents:
     def _put_one(self, media: Media, clock: int, dated: bool, trashed: bool | None) -> list[Change]:
         found = self._db.execute(f"SELECT {_ROW} FROM media WHERE id = ?", (media.id,)).fetchone()
         old = _Row(*found) if found else None
-        if old is not None and self._is_older(old, clock, dated):
-            return []
+        if old is not None and clock < old.seen + (not old.live):
+            if not old.live or old.dated or not dated:
+                return []
+            # Newer words about it are known; that the account's own listing shows it is news all the same.
+            media = load_media(media.id, old.created, old.size, old.fields)
         if old is not None and media.size is None:
             media = _settled(media, old)
         if old is not None:
@@ -130,13 +133,6 @@ class Contents:
         }
         inode = self._insert(values) if old is None else self._update(old.inode, values)
         return [*changes, self._difference(old, inode, media, before)]
-
-    def _is_older(self, old: _Row, clock: int, dated: bool) -> bool:
-        """Whether a page asked for at `clock` is older than what is known: it was under way while the
-        media was deleted, or changed."""
-        if not old.live:
-            return clock <= old.seen
-        return clock < old.seen and bool(old.dated or not dated)
 
     def _renamed(self, inode: Inode, media: MediaId, before: str) -> Change:
         now = self._places(inode)
@@ -302,15 +298,20 @@ class Contents:
     def _remove(self, inode: int, id_: str) -> Change:
         places = self._places(inode)
         self._directories.touch(place for place, _ in places)
-        base, owner = self._db.execute("SELECT base, owner FROM media WHERE inode = ?", (inode,)).fetchone()
+        base, owner, fields = self._db.execute(
+            "SELECT base, owner, fields FROM media WHERE inode = ?", (inode,)
+        ).fetchone()
         conversations = self._conversations_of(inode)
         self._db.execute("DELETE FROM member WHERE inode = ?", (inode,))
         self._db.execute(
             "UPDATE media SET live = 0, dated = 0, trashed = 0, name = '', base = '', owner = NULL,"
-            " links = 0, fields = '{}', kept = '{}', seen = ? WHERE inode = ?",
+            " links = 0, created = 0, day = 0, size = NULL, fields = '{}', kept = '{}', seen = ?"
+            " WHERE inode = ?",
             (self._db.clock(), inode),
         )
-        self._humans.forget_unused(Named.PERSON, owner)
+        # Of a media that left its user's listing, only the record still tells the owner.
+        for person in {owner, *(json.loads(fields).get("owner") or ())[:1]} - {None}:
+            self._humans.forget_unused(Named.PERSON, person)
         for conversation in conversations:
             self._humans.forget_unused(Named.CONVERSATION, conversation)
         self._names.forget_unused(base)

@@ -13,6 +13,7 @@ from .caching import cache
 from .checking import check
 from .common import add_places, complain, number, path
 from .demo import demo
+from .demo_accounts import KINDS
 from .exits import Exit, exit_for
 from .mounting import mount, umount
 
@@ -118,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = _add(commands, "demo", demo, "start the sandbox, mount it, say what to try")
     one.add_argument("mountpoint", type=path, metavar="MOUNTPOINT", nargs="?", help="default: ~/mediafs-demo")
+    one.add_argument("--vendor", choices=list(KINDS), help="mount this one only, at MOUNTPOINT itself")
     one.add_argument("--media", type=number, default=300, metavar="N", help="sample media (default 300)")
 
     commands.add_parser("sandbox", help="the APIs on loopback, without a mount", add_help=False)

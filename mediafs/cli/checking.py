@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from ..app import remote_account
+from ..app import policy_of, remote_account
 from ..config import AccountConfig, load, read_conversations
 from ..errors import (
     ConfigError,
@@ -21,9 +21,10 @@ from ..errors import (
     MediafsError,
     ValueRefused,
 )
-from ..model import Conversation, ConversationId, Urgency, User, UserId
+from ..model import Conversation, ConversationId, Traits, Urgency, User, UserId
 from ..mount import check_fuse
 from ..paths import private_cache_dir
+from ..writing import Policy
 from .common import Places, say
 from .exits import Exit, exit_for
 
@@ -65,7 +66,7 @@ def check(given: argparse.Namespace) -> Exit:
     report.good(f"configuration {places.config}: {len(config.accounts)} account(s)")
     report.attempt(f"cache folder {places.cache}", lambda: private_cache_dir(places.cache))
     for account in accounts:
-        _check_conversations_file(account, report)
+        _check_listed_file(account, report)
         trio.run(_check_account, account, report)
     return report.exit
 
@@ -81,14 +82,13 @@ def _check_kernel(report: _Report) -> None:
         say(f"      -> as root, mount -t fusectl none {fusectl}")
 
 
-def _check_conversations_file(account: AccountConfig, report: _Report) -> None:
+def _check_listed_file(account: AccountConfig, report: _Report) -> None:
     """A mount goes on without it, so only here it is a failure."""
-    file = account.service.listed.file
-    if file is None:
+    if account.service.listed.file is None:
         return
-    what = f"account {account.name}: conversations_file"
+    what = f"account {account.name}: {account.service.listed.file}"
     try:
-        ids = read_conversations(file)
+        ids = read_conversations(account.service.listed.file)
     except ConfigError as error:
         report.bad(f"{what}: {'; '.join(error.problems[:3])}", exit_for(error))
     else:
@@ -112,22 +112,56 @@ async def _check_account(account: AccountConfig, report: _Report) -> None:
                 )
             else:
                 report.good(f"{name}: clock agrees with the service's")
-            for kind, scope in (
-                ("conversation", Conversation(ConversationId("0"))),
-                ("user", User(UserId("0"))),
-            ):
+            for kind, scope in _filtered(source.traits):
                 try:
                     with trio.fail_after(60):
                         await source.prove_filter(scope, urgency=Urgency.PERSON)
-                    report.good(f"{name}: the {kind} filter filters")
+                    report.good(f"{name}: by-{kind} can be shown")
                 except (FilterRefused, Denied) as error:
                     if isinstance(error, CredentialsRefused):
                         raise
                     report.bad(f"{name}: by-{kind} cannot be shown: {error}", Exit.FAILED)
+            for line in _capabilities(account, source.traits):
+                report.good(f"{name}: {line}")
     except trio.TooSlowError:
         report.bad(f"{name}: {account.base_url} does not answer within a minute", Exit.SERVICE)
     except MediafsError as error:
         report.bad(f"{name}: {error}", exit_for(error), _advice(account, error))
+
+
+def _filtered(traits: Traits) -> list[tuple[str, Conversation | User]]:
+    """The views that hang on a filter of the service's."""
+    kinds: list[tuple[bool, str, Conversation | User]] = [
+        (traits.conversations, "conversation", Conversation(ConversationId("0"))),
+        (traits.users, "user", User(UserId("0"))),
+    ]
+    return [(kind, scope) for has, kind, scope in kinds if has]
+
+
+def _capabilities(account: AccountConfig, traits: Traits) -> list[str]:
+    """What can be done with such an account, and what this one does."""
+    try:
+        does = {
+            Policy.PERMANENT: "rm deletes for good",
+            Policy.TRASH: "rm puts into the trash",
+            Policy.DENY: "rm is refused",
+        }[policy_of(account.delete, traits)]
+    except ConfigError as error:
+        does = str(error)
+    can = [
+        words
+        for has, words in (
+            (traits.deletable, 'delete = "permanent"'),
+            (traits.trash, 'delete = "trash"'),
+            (True, 'delete = "deny"'),
+        )
+        if has
+    ]
+    return [
+        "all media are listed" if traits.enumerable else "only what the configuration names is listed",
+        f"{does} (it can do {', '.join(can)})",
+        f"setfattr can change {', '.join(sorted(traits.editable)) or 'nothing'}",
+    ]
 
 
 def _advice(account: AccountConfig, error: MediafsError) -> str:

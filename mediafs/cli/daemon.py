@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -26,6 +27,9 @@ from .exits import Exit
 from .report import report
 
 log = logging.getLogger(__name__)
+
+KERNEL_S: Final = 2.0
+"""How long `refresh` waits for the kernel to be told of what it found: a read may hold that up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ async def run(job: Job, readiness: Readiness) -> None:
             running(job.account, job.cache, cache_dir, delete=job.delete, emit=kernel.tell) as app,
             trio.open_nursery() as nursery,
         ):
-            desk = _Desk(app, job, time.time())
+            desk = _Desk(app, job, kernel, time.time())
             path = socket_path(runtime_dir(), job.account.name, cache_dir)
             await nursery.start(_control, path, desk)
             nursery.start_soon(_stop_on_signal, signals, stop)
@@ -103,9 +107,10 @@ async def _feed_watchdog() -> None:
 class _Desk:
     """Answers the commands that come in over the control socket."""
 
-    def __init__(self, app: App, job: Job, started: float) -> None:
+    def __init__(self, app: App, job: Job, kernel: KernelCaches, started: float) -> None:
         self._app = app
         self._job = job
+        self._kernel = kernel
         self._started = started
 
     async def answer(self, verb: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
@@ -124,7 +129,11 @@ class _Desk:
                 cache = self._app.reading.cache
                 return asdict(await cache.purge()) if cache is not None else {"bytes": 0, "files": 0}
             case "refresh":
-                return {"did": await self._app.tree.refresh(str(arguments.get("path", ".")))}
+                did = await self._app.tree.refresh(str(arguments.get("path", ".")))
+                # What was found then holds for whoever looks next, whatever the kernel remembered.
+                with trio.move_on_after(KERNEL_S):
+                    await self._kernel.wait_told()
+                return {"did": did}
         raise ValueRefused(f"this daemon knows no command {verb!r}; is it older than the command?")
 
 

@@ -227,7 +227,7 @@ class MountedTree(pyfuse3.Operations):
         # All files of an inode share the kernel's pages: beside an older content that is still open, the
         # new one must leave none, or a copy under way goes on with another content's bytes.
         others = self._open.get(opened.inode, ())
-        direct = any(other.file.content is not file.content for other in others)
+        direct = file.grows or any(other.file.content is not file.content for other in others)
         self._files[handle] = opened
         self._open.setdefault(opened.inode, []).append(opened)
         return FileInfo(fh=handle, keep_cache=file.keep_cache and not direct, direct_io=direct)
@@ -237,6 +237,8 @@ class MountedTree(pyfuse3.Operations):
         opened = self._files.get(fh)
         if opened is None:
             raise FUSEError(errno.EBADF)
+        if opened.file.grows:
+            return await opened.file.read(off, size)
         # The kernel takes a short answer for the end of the file and shortens the file by it, or
         # fills with zeros: so an answer is short at the true end only.
         end = min(off + size, opened.size())

@@ -43,6 +43,11 @@ class OpenFile(Protocol):
         """Files of one inode in which this is not the same object may hold different bytes."""
         ...
 
+    @property
+    def grows(self) -> bool:
+        """Whether it has no size yet: bytes come as they are made, and its end is where they end."""
+        ...
+
     async def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes; b"" only at the end of the file."""
         ...

@@ -5,6 +5,7 @@ reply must be like in `checks`.
 """
 
 from .cachefolder import Usage, purge_folder, usage
+from .live import LiveReader
 from .options import CacheOptions, CacheStatistics, ReadingOptions, ReadingStatistics
 from .reader import Reader, Reading, reading
 from .spool import MakeStore, Spool, Store
@@ -12,6 +13,7 @@ from .spool import MakeStore, Spool, Store
 __all__ = [
     "CacheOptions",
     "CacheStatistics",
+    "LiveReader",
     "MakeStore",
     "Reader",
     "Reading",

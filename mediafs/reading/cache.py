@@ -334,7 +334,7 @@ class DiskCache:
     # --- what goes ---------------------------------------------------------------------------------
 
     def forget(self, media: Set[MediaId]) -> None:
-        """Their bodies are gone when this returns. Who has one open reads on until it is closed."""
+        """Their bodies have no name any more when this returns; the disk has them until they are closed."""
         names = {self._name(each) for each in media}
         if not self._scanned.is_set():
             self._gone |= names

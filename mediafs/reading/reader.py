@@ -17,10 +17,11 @@ from ..source import Source
 from .blocks import Blocks, Edition
 from .cache import DiskCache
 from .content import Content, Spooled, Wish
+from .live import LiveReader
 from .options import ReadingOptions, ReadingStatistics, Tally
 from .plan import Fetch
 from .pump import Pump
-from .spool import MakeStore, Store
+from .spool import MakeStore, Store, make_spool
 from .stores import Stores
 from .stream import Stream
 
@@ -61,8 +62,7 @@ class Reader:
         return self._content.version
 
     async def hold(self) -> None:
-        """What is kept on disk of it is neither evicted nor lost by a deletion from now on, until it is
-        closed. No request."""
+        """What is kept on disk of it is not evicted from now on, until it is closed. No request."""
         await trio.lowlevel.checkpoint()
         await self._reading.stores.recall(self._content)
 
@@ -262,6 +262,16 @@ class Reading:
                 tally=self._tally,
             )
         return Reader(self, content, urgency)
+
+    def open_live(self, media: Media) -> LiveReader:
+        """A reader of what is behind a live name now; its one request is made at once. Close it."""
+
+        async def spool() -> Store:
+            return await make_spool(self.options.spool_directory)
+
+        reader = LiveReader(self._source, media, self.options, self._tally, spool)
+        self._nursery.start_soon(reader.run, name=repr(reader))
+        return reader
 
     def remembers(self, version: Version) -> bool:
         """Whether a change of content since the version was last read would be noticed."""

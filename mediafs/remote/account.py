@@ -35,6 +35,7 @@ from ..model import (
     Traits,
     Urgency,
     User,
+    UserId,
 )
 from ..source import Body
 from ..vendors.protocol import Call, Flow, Reply, Vendor
@@ -196,6 +197,11 @@ class RemoteAccount:
             if answer.incoming.status in (400, 416, 501) and span.start == 0 and span.stop is None:
                 # A whole body is meant: what refuses it as a range may give it without.
                 answer = await self._exchanges.open(plain, urgency)
+            if answer.reply is not None and not answer.strayed:
+                other = self._vendor.another_download(plain, answer.reply)
+                if other is not None:
+                    call = other if whole else _ranged(other, span, if_range)
+                    answer = await self._exchanges.open(call, urgency)
             incoming = answer.incoming
             if answer.reply is not None:
                 self._refuse_body(call, media.id, answer.reply)
@@ -205,6 +211,10 @@ class RemoteAccount:
             yield body
         finally:
             await incoming.aclose()
+
+    def live(self, user: UserId) -> tuple[tuple[str, Media], ...]:
+        """See `Vendor.live`."""
+        return self._vendor.live(user)
 
     def wait_s(self, task: trio.lowlevel.Task) -> float:
         """See `Source.wait_s`."""

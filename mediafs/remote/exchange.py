@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import trio
 
 from ..errors import InvalidReply, Late, MediafsError
 from ..model import AccountName, Urgency
-from ..vendors.protocol import Call, Credential, Reply, Vendor
+from ..vendors.protocol import RENEW, Call, Credential, Reply, Vendor
 from .credentials import Credentials, Held
 from .limits import Limiter
 from .redirects import STATUSES, Hop, first_hop, next_hop
@@ -38,9 +38,12 @@ class Answer:
 
 @dataclass(slots=True)
 class Reached:
-    """Whether a request may have been carried out without an answer that says so."""
+    """Whether a request may have been carried out by the service..."""
 
     service: bool = False
+    """... without an answer."""
+    doubtful: bool = False
+    """... or with a 5xx, which may come from something before it."""
 
 
 class Exchanges:
@@ -128,6 +131,7 @@ class Exchanges:
                 error, failure = exc.error, exc.failure
                 # What it has answered it has decided; a break leaves that open, for all tries that follow.
                 reached.service |= failure is not Failure.UNSENT
+                reached.doubtful |= reached.service
             if answer is not None:
                 status = self._status(call, answer)
                 if status == 401 and held is not None and not answer.strayed:
@@ -136,6 +140,9 @@ class Exchanges:
                         renewed = await self._after_401(call, held, renewals)
                         renewals += 1
                     said = other or call
+                    continue
+                if status == RENEW and held is not None and renewed is None:
+                    renewed = await self.credentials.renewed(held)
                     continue
                 if held is not None and (answer.strayed or status < 429):
                     self.credentials.accepted(held)
@@ -151,7 +158,8 @@ class Exchanges:
                     )
                 failure = _failure(status)
                 if failure is None:
-                    return answer
+                    return _marked(answer, reached)
+                reached.doubtful |= failure is Failure.SERVER
             tries[failure is Failure.THROTTLED] += 1
             if await self._again(call, urgency, failure, answer, tries[failure is Failure.THROTTLED]):
                 continue
@@ -182,7 +190,8 @@ class Exchanges:
         stated: float | None = None
         if answer is not None:
             stated = stated_wait_s(answer.incoming.headers, self._wall())
-        limited = failure is Failure.THROTTLED and answer is not None and not answer.strayed
+        # The limiter knows nothing of a 429 that is worded as a 200.
+        limited = answer is not None and answer.incoming.status == 429 and not answer.strayed
         if limited:
             stated = self._limiter.wait_s(urgency)
         decision = decide(
@@ -235,6 +244,12 @@ class Exchanges:
             return incoming
         finally:
             turn.lost()
+
+
+def _marked(answer: Answer, reached: Reached) -> Answer:
+    if answer.reply is None or not reached.doubtful:
+        return answer
+    return replace(answer, reply=replace(answer.reply, repeated=True))
 
 
 def _whole(answer: Answer) -> Reply:

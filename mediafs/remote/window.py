@@ -36,6 +36,10 @@ minute a wrong guess costs one refusal in a hundred requests, then one in two hu
 LONGEST_LAPSE_S: Final = 1440 * MINUTE_S
 KEPT_FOR_PEOPLE: Final = 3
 """The last requests of a window that only a person may spend."""
+SECOND_S: Final = 1.0
+_NOT_A_MINUTE: Final = frozenset({"qps", "daily-limit"})
+"""What Zoom says in X-RateLimit-Type: its Limit and Remaining count a second, or a day. A pace keeps to the
+second; that the day is used up is told by a 429."""
 _SAME_WINDOW_S: Final = 2.0
 """Ends of one window, computed from answers that state whole seconds, differ by less than this."""
 _MOST_REMEMBERED: Final = 100_000
@@ -98,9 +102,13 @@ class Window:
         self._finish(now)
         remaining = _count(headers.get("x-ratelimit-remaining"))
         stated = _count(headers.get("x-ratelimit-limit"))
+        kind = headers.get("x-ratelimit-type", "").strip().lower()
         if status == 429:
-            self._throttle(now, stated_wait_s(headers, wall_s))
+            wait_s = stated_wait_s(headers, wall_s)
+            self._throttle(now, SECOND_S if wait_s is None and kind == "qps" else wait_s)
             return
+        if kind in _NOT_A_MINUTE:
+            remaining = None
         if self.throttled_until is None or sent_at >= self.throttled_until:
             self._feeling = False
         if remaining is None:

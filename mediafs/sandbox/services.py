@@ -8,15 +8,21 @@ from typing import Final
 from mediafs.sandbox.apizee import Apizee
 from mediafs.sandbox.options import CommonOptions
 from mediafs.sandbox.service import Service
+from mediafs.sandbox.verba import Verba
 from mediafs.sandbox.veriff import Veriff
+from mediafs.sandbox.vonage import Vonage
 from mediafs.sandbox.world import World
+from mediafs.sandbox.zoom import Zoom
 
 DEFAULT: Final = "apizee"
 
 SERVICES: Final[Mapping[str, type[Service]]] = MappingProxyType(
     {
         "apizee": Apizee,
+        "verba": Verba,
         "veriff": Veriff,
+        "vonage": Vonage,
+        "zoom": Zoom,
     }
 )
 """Name -> twin; each knows the class of its options."""

@@ -70,10 +70,12 @@ class Changing:
     async def unlink(self, parent: Inode, node: Node, name: str, requester: Requester) -> None:
         """Raises NotFound, Forbidden, and what deleting raises."""
         scope, inode = self._media_in(node, name)
-        if isinstance(scope, User | Conversation):
-            self._emptied[scope] = self._catalogue.views.human_folder(scope) or legal_id(scope.id)
+        emptied = scope if isinstance(scope, User | Conversation) else None
+        folder = self._catalogue.views.human_folder(emptied) if emptied else None
         removal = Removal.PERMANENT if isinstance(scope, Trash) else None
         await self._deletions.erase(inode, requester, typed=(parent, name), removal=removal)
+        if emptied:
+            self._emptied[emptied] = folder or legal_id(emptied.id)
 
     def _media_in(self, node: Node, name: str) -> tuple[Scope, Inode]:
         if not isinstance(node, Folder):

@@ -58,7 +58,10 @@ class Folders:
                     name = self._catalogue.views.human_folder(scope) or legal_id(id_)
                     yield Entry(name, self._shapes.folder(Folder(scope)))
             case View():
-                for user, name in self._catalogue.views.people():
+                people = dict(self._catalogue.views.people())
+                for user in self._options.users:
+                    people.setdefault(user, self._catalogue.views.human_folder(User(user)) or legal_id(user))
+                for user, name in people.items():
                     yield Entry(name, self._shapes.folder(Folder(User(user))))
 
     def dates(self) -> Dates:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
+from urllib.parse import quote, unquote
 
 from ..model import Conversation, ConversationId, Days, Recent, Trash, User, UserId
 from .days import Dates
@@ -64,7 +65,15 @@ class Link:
     scope: User | Conversation
 
 
-Node = Root | View | Year | Month | Folder | Link
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A file in a user's directory behind which another media may be at any time."""
+
+    user: User
+    name: str
+
+
+Node = Root | View | Year | Month | Folder | Link | Live
 
 
 def stored(node: Node) -> tuple[str, str]:
@@ -88,6 +97,8 @@ def stored(node: Node) -> tuple[str, str]:
             return "view", TRASH
         case Folder():
             return "view", RECENT
+        case Live(User(id_), name):
+            return "live", f"{quote(id_, safe='')}/{name}"
         case Link(User(id_)):
             return "user-link", id_
         case Link(scope):
@@ -110,6 +121,9 @@ def loaded(kind: str, key: str) -> Node:
             return Folder(Conversation(ConversationId(key)))
         case "user":
             return Folder(User(UserId(key)))
+        case "live":
+            id_, _, name = key.partition("/")
+            return Live(User(UserId(unquote(id_))), name)
         case "user-link":
             return Link(User(UserId(key)))
         case "conversation-link":

@@ -12,6 +12,8 @@ from .values import Attributes
 class OpenFile:
     """Reads the version that it was opened with, also when the record changes meanwhile."""
 
+    grows = False
+
     def __init__(
         self,
         reader: Reader,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, tzinfo
 
-from ..model import AccountName
+from ..model import AccountName, UserId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,8 @@ class TreeOptions:
     fresh_for_s: float = 60
     deletable: bool = False
     """Whether unlink could ever succeed."""
+    users: tuple[UserId, ...] = ()
+    """Users whom the configuration names: they are there whether they have media or not."""
     trash: bool = False
     """The vendor has a trash, which is a view."""
     titles: bool = False

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Protocol
 
 from ..catalogue import ListingState
-from ..model import Conversation, Edits, Inode, Removal, Requester, Scope, User
+from ..model import Conversation, Edits, Inode, Media, Removal, Requester, Scope, User, UserId
 
 
 class Listings(Protocol):
@@ -73,6 +73,10 @@ class Ids(Protocol):
     def is_conversation_id(self, text: str) -> bool: ...
 
     def is_user_id(self, text: str) -> bool: ...
+
+    def live(self, user: UserId) -> tuple[tuple[str, Media], ...]:
+        """Names in a user's directory behind which another media may be at any time. No request."""
+        ...
 
 
 class Deletions(Protocol):

@@ -13,13 +13,11 @@ from urllib.parse import unquote
 from cachetools import LRUCache
 
 from ..catalogue import Catalogue, Stat
-from ..errors import NoAttribute, NotFound
+from ..errors import Forbidden, NotFound
 from ..model import (
     Change,
     Conversation,
     ConversationId,
-    Days,
-    Everything,
     Inode,
     Media,
     Recent,
@@ -31,10 +29,10 @@ from ..model import (
     Version,
 )
 from ..reading import Reading
-from . import xattrs
 from .changing import Changing
 from .directory import Directory
 from .folders import Folders
+from .live import LiveFile, LiveNames
 from .names import id_in_folder_name, legal_id
 from .nodes import (
     BY_CONVERSATION,
@@ -44,6 +42,7 @@ from .nodes import (
     TRASH,
     Folder,
     Link,
+    Live,
     Month,
     Node,
     Root,
@@ -56,6 +55,7 @@ from .nodes import (
 from .opened import OpenFile
 from .options import TreeOptions
 from .probes import is_probe
+from .said import Said
 from .seams import Deletions, Editing, Ids, Listings
 from .shapes import TIMEOUT_S, Shapes
 from .values import ROOT, Absent, Attributes, Entry, Kind, Space
@@ -81,6 +81,7 @@ class Tree:
         self._listings = listings
         self._reading = reading
         self._ids = ids
+        self._traits = traits
         self._options = options
         self._room = room
         self._views = [BY_DATE]
@@ -93,6 +94,8 @@ class Tree:
         self._changing = Changing(
             catalogue, listings, deletions, editing, options, dates=self._folders.dates, emit=emit
         )
+        self._said = Said(catalogue, listings, self._folders.dates, options, reading.cached)
+        self._live = LiveNames(catalogue, reading, ids)
         self._totals: tuple[int, int, int] | None = None
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
         self._shown: LRUCache[Inode, Version] = LRUCache(100_000)
@@ -143,7 +146,7 @@ class Tree:
 
     async def _in_users(self, name: str) -> Attributes | Absent:
         id_ = self._catalogue.views.person_by_folder(name) or UserId(unquote(id_in_folder_name(name) or name))
-        return await self._among_humans(User(id_), name, False)
+        return await self._among_humans(User(id_), name, id_ in self._options.users)
 
     async def _among_humans(self, scope: User | Conversation, name: str, named: bool) -> Attributes | Absent:
         """`named`: the configuration names it, so that it is there without a question."""
@@ -162,6 +165,8 @@ class Tree:
         return self._shapes.link(Link(scope)) if bare else Absent(self._options.fresh_for_s)
 
     async def _in_folder(self, node: Folder, name: str) -> Attributes | Absent:
+        if isinstance(node.scope, User) and (live := self._live.find(node.scope, name)) is not None:
+            return live
         views = self._catalogue.views
         found = views.find(node.scope, name)
         if found is None:
@@ -175,8 +180,12 @@ class Tree:
         """Raises NotFound."""
         if (stat := self._catalogue.views.stat(inode)) is not None:
             return self._shapes.file(stat)
-        node = self._node(inode)
-        return self._shapes.link(node) if isinstance(node, Link) else self._shapes.folder(node)
+        match node := self._node(inode):
+            case Link():
+                return self._shapes.link(node)
+            case Live():
+                return self._live.attributes(node)
+        return self._shapes.folder(node)
 
     def link_target(self, inode: Inode) -> str:
         """Raises NotFound."""
@@ -209,19 +218,31 @@ class Tree:
         match node:
             case Folder(scope):
                 await self._listings.ensure(scope)
+                # Where all calls are listed, a copy is not to take along what is no call of its own.
+                lone = not self._traits.enumerable
+                live = self._live.of(scope) if isinstance(scope, User) and lone else []
+                always = {entry.attributes.inode: entry for entry in live}
+                views = self._catalogue.views
                 return Directory(
-                    lambda: [self._entry(stat) for stat in self._catalogue.views.children(scope)],
-                    lambda inodes: {
-                        i: self._entry(stat) for i, stat in self._catalogue.views.again(inodes, scope).items()
-                    },
+                    lambda: [*live, *(self._entry(stat) for stat in views.children(scope))],
+                    lambda inodes: (
+                        always | {i: self._entry(stat) for i, stat in views.again(inodes, scope).items()}
+                    ),
                     lambda: self._catalogue.contents.edition,
                 )
             case View("by-date") if self._options.since is None:
+                await self._listings.look_for_the_oldest()
+            case View("by-conversation") if self._is_empty_index:
                 await self._listings.look_for_the_oldest()
             case View("by-user") if not self._catalogue.views.people():
                 # Nothing has been looked at yet: an empty index would be taken for an empty account.
                 await self._listings.look_for_the_oldest()
         return Directory(lambda: list(self._folders.below(node)))
+
+    @property
+    def _is_empty_index(self) -> bool:
+        """No conversation is known, although records would tell."""
+        return self._traits.records_tell_conversation and not self._listings.conversation_ids()
 
     def _entry(self, stat: Stat) -> Entry:
         return Entry(stat.name, self._shapes.file(stat))
@@ -260,10 +281,12 @@ class Tree:
 
     # --- bytes -------------------------------------------------------------------------------------
 
-    async def open(self, inode: Inode) -> OpenFile:
+    async def open(self, inode: Inode) -> OpenFile | LiveFile:
         """No request, unless the size is not known yet. Raises NotFound, and why `settle` failed."""
+        if self._catalogue.views.stat(inode) is None and isinstance(node := self._node(inode), Live):
+            return await self._live.open(node)
         media = self._media(inode)
-        version = self._version(media)
+        version = Version.of(media, self._options.account)
         # Pages of the kernel may be kept only while a change of content would be noticed: else those
         # of two contents could meet in one file.
         keep = self._shown.get(inode) == version and self._reading.remembers(version)
@@ -288,24 +311,11 @@ class Tree:
 
     def xattr_names(self, inode: Inode) -> tuple[str, ...]:
         """What a copy takes along: small and stable attributes. Raises NotFound."""
-        media = self._catalogue.views.media(inode)
-        if media is None:
-            self._node(inode)
-            return ()
-        return xattrs.listed_names(self._file_values(inode, media))
+        return self._said.names(inode, self._node)
 
     def xattr(self, inode: Inode, name: str) -> bytes:
         """Raises NotFound, NoAttribute, and Unsupported outside `user.`."""
-        own = xattrs.own_name(name)
-        media = self._catalogue.views.media(inode)
-        if media is not None:
-            make = self._file_values(inode, media).get(own)
-            value = make() if make else None
-        else:
-            value = self._directory_values(self._node(inode)).get(own)
-        if value is None:
-            raise NoAttribute(f"no attribute {name}")
-        return value.encode("utf-8", "replace")
+        return self._said.value(inode, name, self._node)
 
     async def set_xattr(self, inode: Inode, name: str, value: bytes) -> None:
         """Returns when the service has confirmed. Raises what `Changing.set_xattr` raises."""
@@ -313,18 +323,21 @@ class Tree:
 
     async def remove_xattr(self, inode: Inode, name: str) -> None:
         """As `set_xattr`; NoAttribute where there is nothing to take away."""
-        await self._changing.remove_xattr(inode, name, lambda own: self._has_value(inode, own))
-
-    def _has_value(self, inode: Inode, own: str) -> bool:
-        make = self._file_values(inode, self._media(inode)).get(own)
-        return make is not None and bool(make())
+        await self._changing.remove_xattr(inode, name, lambda own: self._said.has(inode, own))
 
     # --- names that go and change ------------------------------------------------------------------
 
     async def unlink(self, parent: Inode, name: str, requester: Requester) -> None:
         """Returns when the service has confirmed that the media is gone. Raises NotFound, Forbidden, and
         why the service did not delete it."""
+        self._refuse_live(self._node(parent), name)
         await self._changing.unlink(parent, self._node(parent), _text(name), requester)
+
+    def _refuse_live(self, node: Node, name: str) -> None:
+        """By the time that a call under a live name could be deleted, another may be behind it."""
+        scope = node.scope if isinstance(node, Folder) else None
+        if isinstance(scope, User) and self._live.find(scope, name) is not None:
+            raise Forbidden(f"{name}: another call may be behind it by now")
 
     async def rmdir(self, parent: Inode, name: str) -> None:
         """Raises NotFound, Busy, NotEmpty, and why what it holds could not be found out."""
@@ -341,42 +354,8 @@ class Tree:
     async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str], requester: Requester) -> None:
         """From one directory and name to another. Raises what `Changing.rename` raises."""
         names = (old[0], _text(old[1])), (new[0], _text(new[1]))
+        self._refuse_live(self._node(old[0]), old[1])
         await self._changing.rename(*names, (self._node(old[0]), self._node(new[0])), requester)
-
-    def _file_values(self, inode: Inode, media: Media) -> dict[str, Callable[[], str | None]]:
-        conversations = self._catalogue.views.conversations_of(inode)
-        options, version = self._options, self._version(media)
-        return xattrs.file_values(
-            media, options.account, options.vendor, conversations, lambda: self._reading.cached(version)
-        )
-
-    def _version(self, media: Media) -> Version:
-        return Version(self._options.account, media.id, media.validator)
-
-    def _directory_values(self, node: Node) -> dict[str, str | None]:
-        match node:
-            case Folder(scope):
-                state = self._listings.state(scope)
-                return xattrs.directory_values(state.listed is not None, state.listed, state.error)
-            case View("by-conversation"):
-                # Where records do not tell their conversation, the index is never known to be complete.
-                listed = self._listings.conversations_since()
-                error = self._listings.refusal("conversation")
-                return xattrs.directory_values(listed is not None, listed, error)
-            case View("by-user"):
-                listed = self._listings.users_since()
-                error = self._listings.refusal("user") or self._listings.state(Everything()).error
-                return xattrs.directory_values(listed is not None, listed, error)
-            case View():
-                listed = self._listings.whole_since()
-                error = self._listings.state(Everything()).error
-                return xattrs.directory_values(listed is not None, listed, error)
-            case Year() | Month():
-                within = node.dates.overlap(self._folders.dates()) or node.dates
-                listed = self._listings.state(Days(within.first, within.last)).listed
-                error = self._listings.state(Everything()).error
-                return xattrs.directory_values(listed is not None, listed, error)
-        return {}
 
     def _media(self, inode: Inode) -> Media:
         media = self._catalogue.views.media(inode)

@@ -8,12 +8,18 @@ from typing import Final
 
 from .apizee import Apizee
 from .protocol import Vendor
+from .verba import Verba
 from .veriff import Veriff
+from .vonage import Vonage
+from .zoom import Zoom
 
 VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType(
     {
         "apizee": Apizee,
+        "verba": Verba,
         "veriff": Veriff,
+        "vonage": Vonage,
+        "zoom": Zoom,
     }
 )
 """Name -> class; each is made from the options of its own module."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import Unsupported
-from ..model import Conversation, Edited, Edits, Erased, Media, Removal, User
+from ..model import Conversation, Edited, Edits, Erased, Media, Removal, User, UserId
 from .protocol import Call, Credential, Flow, Pace, Reply
 
 
@@ -49,6 +49,12 @@ class Defaults:
 
     def prove(self, scope: Conversation | User) -> Flow[None]:
         yield from ()
+
+    def another_download(self, call: Call, reply: Reply) -> Call | None:
+        return None
+
+    def live(self, user: UserId) -> tuple[tuple[str, Media], ...]:
+        return ()
 
     def update(self, media: Media, edits: Edits) -> Flow[Edited]:
         yield from ()

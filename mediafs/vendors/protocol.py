@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from ..errors import MediafsError
 from ..model import (
@@ -25,11 +25,17 @@ from ..model import (
     Scope,
     Traits,
     User,
+    UserId,
 )
 
 T = TypeVar("T")
 
 Pairs = tuple[tuple[str, str], ...]
+
+RENEW: Final = 498
+"""What `Vendor.status` says of an answer that may come of a spent credential, or of something about this
+one media: the credential is renewed once. An answer that stays says nothing of the account's credentials:
+`failure` words it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,8 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    repeated: bool = False
+    """An earlier try of the same call may have been carried out: no answer came, or that of a failure."""
 
 
 Flow = Generator[Call, Reply, T]
@@ -143,7 +151,7 @@ class Vendor(Protocol):
         ...
 
     def status(self, call: Call, reply: Reply) -> int:
-        """What a reply amounts to as an HTTP status, for services that word failures as 200."""
+        """What a reply amounts to as an HTTP status, or RENEW, for services that word failures as 200."""
         ...
 
     def is_message(self, call: Call, headers: Mapping[str, str], start: bytes) -> bool:
@@ -180,6 +188,19 @@ class Vendor(Protocol):
 
     def download(self, media: Media) -> Call:
         """GET of the bytes; `remote/` adds Range and If-Range."""
+        ...
+
+    def another_download(self, call: Call, reply: Reply) -> Call | None:
+        """Another way to ask for the same bytes, once the service has refused `call` with `reply`.
+
+        None: there is none, and the refusal stands. For services whose versions differ in how a download
+        is worded; asked for once a download.
+        """
+        ...
+
+    def live(self, user: UserId) -> tuple[tuple[str, Media], ...]:
+        """Names in the user's directory behind which another media may be at any time, such as the last
+        call, and what to download for each (`Media.fleeting`). No request."""
         ...
 
     def update(self, media: Media, edits: Edits) -> Flow[Edited]:

@@ -1,9 +1,10 @@
 """What goes to the service: edits and deletions, answered only after it has confirmed them."""
 
 from .brake import Brake
-from .deletions import BrakeState, Deletions, Policy, deleting
+from .deletions import Deletions, Policy, deleting
 from .edits import Editing, editing
 from .journal import Journal
+from .ledger import BrakeState
 
 __all__ = [
     "Brake",

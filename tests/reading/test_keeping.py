@@ -191,7 +191,7 @@ async def test_a_body_that_is_damaged_on_disk_is_fetched_anew(tmp_path: Path) ->
     assert len(source.asked) == 2
 
 
-async def test_a_deletion_takes_it_from_the_disk_and_who_reads_it_reads_on(tmp_path: Path) -> None:
+async def test_a_deletion_takes_it_from_the_disk_also_from_who_reads_it(tmp_path: Path) -> None:
     source, media = ScriptedSource(BIG, ranges=False), a_media(len(BIG))
     async with process(source, tmp_path) as service:
         await read_whole(service, media)
@@ -200,7 +200,11 @@ async def test_a_deletion_takes_it_from_the_disk_and_who_reads_it_reads_on(tmp_p
         await reader.read(0, 1)
         service.forget({media.id})
         assert kept(tmp_path) == []
-        assert await reader.read(0, len(BIG)) == BIG
+        with pytest.raises(Changed):
+            await reader.read(0, len(BIG))
+        cache = service.statistics().cache
+        assert cache is not None
+        assert cache.bytes == 0, "the disk has them no longer, either"
         await reader.close()
         source.gone = True
         again = service.open(media, version_of(media))

@@ -59,6 +59,24 @@ async def test_random_reads_without_ranges_are_one_get(tmp_path: Path) -> None:
     assert source.spans == [Span(2 * MIB, 2 * MIB + READ)]
 
 
+async def test_a_deleted_media_leaves_its_spool_at_once(tmp_path: Path) -> None:
+    """Although it is open: what was deleted is nowhere on disk."""
+    source = ScriptedSource(BIG, ranges=False)
+    before = open_descriptors()
+    async with reading(source, options(tmp_path)) as service:
+        reader = opened(service)
+        assert await reader.read(2 * MIB, READ) == BIG[2 * MIB : 2 * MIB + READ]
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        service.forget({a_media(len(BIG)).id})
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert service.statistics().spools == 0
+        assert open_descriptors() <= before + 2
+        with pytest.raises(Changed):
+            await reader.read(MIB, READ)
+        await reader.close()
+    assert len(source.spans) == 1
+
+
 async def test_concurrent_first_reads_without_ranges_are_one_get(tmp_path: Path) -> None:
     source = ScriptedSource(BIG, ranges=False)
     async with reading(source, options(tmp_path)) as service:

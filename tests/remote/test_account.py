@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -24,11 +24,11 @@ from mediafs.errors import (
     NotReady,
     Unavailable,
 )
-from mediafs.model import AccountName, Conversation, ConversationId, MediaId, Question, Span, Urgency
+from mediafs.model import AccountName, Conversation, ConversationId, MediaId, Question, Removal, Span, Urgency
 from mediafs.remote import CredentialState, RemoteAccount, RemoteOptions, TransportOptions
 from mediafs.source import Source
 from mediafs.vendors.apizee import Apizee, ApizeeOptions
-from mediafs.vendors.protocol import Vendor
+from mediafs.vendors.protocol import RENEW, Call, Reply, Vendor
 from tests.fakes import make_media
 
 API = "https://api.example"
@@ -228,6 +228,60 @@ async def test_a_secret_is_read_again_before_the_second_login() -> None:
     async with account(network, reread=reread) as source:
         await listed(source)
     assert network.tokens() == [f"Bearer {TOKEN}", "Bearer second-secret"]
+
+
+class Wording(Apizee):
+    """A service that words failures as 200, in a header."""
+
+    def status(self, call: Call, reply: Reply) -> int:
+        return int(reply.headers.get("x-means", reply.status))
+
+    def is_message(self, call: Call, headers: Mapping[str, str], start: bytes) -> bool:
+        return "x-means" in headers
+
+
+def wording() -> Wording:
+    return Wording(ApizeeOptions(base_url=API, username="me", password="pass-secret"))
+
+
+async def test_what_may_come_of_a_spent_credential_renews_it_once_and_condemns_only_the_media() -> None:
+    def script(request: httpx.Request, number: int) -> Answer:
+        if request.url.path.endswith("/download"):
+            return httpx.Response(200, headers={"x-means": str(RENEW)}, content=b"sign in")
+        return tokens_on_login(request, number)
+
+    network = Network(script)
+    async with account(network, vendor=wording()) as source:
+        with pytest.raises(InvalidReply):
+            await read(source, Span(0))
+        assert [r.method for r in network.requests] == ["POST", "GET", "POST", "GET"]
+        assert source.statistics().credentials is CredentialState.GOOD
+        await listed(source)
+
+
+async def test_a_credential_that_was_spent_is_renewed_for_a_download() -> None:
+    def script(request: httpx.Request, number: int) -> Answer:
+        if request.headers.get("authorization") == "Bearer t0ken-secret-0":
+            return httpx.Response(200, headers={"x-means": str(RENEW)}, content=b"sign in")
+        if request.url.path.endswith("/download"):
+            return httpx.Response(200, content=b"012")
+        return tokens_on_login(request, number)
+
+    async with account(Network(script), vendor=wording()) as source:
+        assert (await read(source, Span(0)))[1] == b"012"
+
+
+async def test_a_429_that_is_worded_as_200_is_waited_for(autojump_clock: MockClock) -> None:
+    def script(request: httpx.Request, number: int) -> Answer:
+        return (
+            httpx.Response(200, headers={"x-means": "429"})
+            if number == 1
+            else tokens_on_login(request, number)
+        )
+
+    async with account(Network(script), vendor=wording()) as source:
+        await listed(source)
+    assert trio.current_time() == pytest.approx(0.5)
 
 
 def tokens_on_login(request: httpx.Request, number: int) -> Answer:
@@ -631,3 +685,50 @@ async def test_no_repr_shows_a_secret() -> None:
     async with account(Network([page()])) as source:
         await listed(source)
         assert TOKEN not in repr(source) + repr(source.statistics()) + repr(vars(source))
+
+
+# --- changes
+
+
+LOST = httpx.ReadError("cut")
+GONE = httpx.Response(404, json={"error": "Media not found"})
+
+
+@pytest.mark.parametrize(
+    ("answers", "carried_out"),
+    [
+        ([httpx.Response(200, json=[])], True),
+        ([GONE], False),
+        ([LOST, GONE], True),
+        ([httpx.ReadTimeout("late"), GONE], True),
+        ([httpx.Response(502), GONE], True),
+        ([httpx.ConnectError("no route"), GONE], False),
+        ([httpx.Response(429), GONE], False),
+    ],
+)
+async def test_a_deletion_that_a_lost_answer_has_carried_out_counts(
+    answers: list[Answer], carried_out: bool, autojump_clock: MockClock
+) -> None:
+    """Else the brake would never trip on a bad line."""
+    async with account(Network(answers)) as source:
+        erased = await source.erase(make_media(1), Removal.PERMANENT, urgency=PERSON)
+    assert erased.carried_out is carried_out
+
+
+@pytest.mark.parametrize(
+    ("answers", "undecided"),
+    [
+        ([LOST] * 3, True),
+        ([httpx.ConnectError("no route")] * 3, False),
+        ([httpx.Response(503)] * 3, True),
+        ([httpx.Response(403, json={})], False),
+        ([LOST, httpx.Response(403, json={})], False),
+    ],
+)
+async def test_it_is_known_whether_a_failed_deletion_may_have_been_carried_out(
+    answers: list[Answer], undecided: bool, autojump_clock: MockClock
+) -> None:
+    async with account(Network(answers)) as source:
+        with pytest.raises(MediafsError) as caught:
+            await source.erase(make_media(1), Removal.PERMANENT, urgency=PERSON)
+    assert caught.value.undecided is undecided

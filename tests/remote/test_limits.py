@@ -121,6 +121,25 @@ async def test_a_429_that_states_nothing_is_waited_for_a_minute(autojump_clock: 
     assert await spend(limits) == 60
 
 
+@pytest.mark.parametrize("kind", ["QPS", "Daily-limit"])
+async def test_a_count_of_a_second_or_a_day_is_not_taken_for_a_minutes(
+    kind: str, autojump_clock: MockClock
+) -> None:
+    """Zoom's headers: 20 a second would be kept as 20 a minute."""
+    limits = limiter(documented=None)
+    headers = {"x-ratelimit-type": kind, "x-ratelimit-limit": "20", "x-ratelimit-remaining": "0"}
+    assert [await spend(limits, headers, urgency=Urgency.BACKGROUND) for _ in range(50)] == [0.0] * 50
+
+
+async def test_a_429_by_the_second_that_states_nothing_is_waited_for_a_second(
+    autojump_clock: MockClock,
+) -> None:
+    limits = limiter(documented=None)
+    await spend(limits, {"x-ratelimit-type": "QPS", "x-ratelimit-limit": "20"}, status=429)
+    assert await spend(limits) == pytest.approx(1.0)
+    assert await spend(limits) == pytest.approx(1.0)
+
+
 async def test_a_wait_beyond_the_deadline_is_told_at_once(autojump_clock: MockClock) -> None:
     limits = limiter()
     await spend(limits, {"x-ratelimit-reset": "30"}, status=429)

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 from mediafs import catalogue
 from mediafs.catalogue import Catalogue
 from mediafs.model import Change, Days
 from mediafs.sync import Listings, SyncOptions, syncing
-from mediafs.tree.names import file_name, folder_name
+from mediafs.tree.names import Names, file_name, folder_name
 from tests.fakes import MemorySource
 
 NOW = datetime(2025, 1, 15, 12, tzinfo=UTC).timestamp()
@@ -44,14 +45,16 @@ def day(text: str) -> Days:
 
 
 @asynccontextmanager
-async def house(source: MemorySource, folder: Path, **options: object) -> AsyncIterator[House]:
+async def house(
+    source: MemorySource, folder: Path, *, names: Names = Names.FILENAME, **options: object
+) -> AsyncIterator[House]:
     clock = [NOW]
     changes: list[Change] = []
     with catalogue.opened(
         folder / "catalogue.sqlite3",
         identity="test",
         zone=UTC,
-        name_of=file_name,
+        name_of=partial(file_name, names=names),
         folder_of=folder_name,
         wall_clock=lambda: clock[0],
     ) as opened:

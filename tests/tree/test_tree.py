@@ -7,13 +7,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mediafs.errors import NoAttribute, NotFound, Unsupported
-from mediafs.model import AccountName, Inode, MediaId, Owner, UserId
+from mediafs.errors import (
+    Busy,
+    Denied,
+    Forbidden,
+    NoAttribute,
+    NotEmpty,
+    NotFound,
+    Unavailable,
+    Unsupported,
+    ValueRefused,
+)
+from mediafs.model import AccountName, Inode, MediaId, Owner, Requester, UserId
 from mediafs.reading import ReadingOptions, reading
 from mediafs.tree import ROOT, Absent, Attributes, Kind, Tree, TreeOptions
+from mediafs.tree.names import Names
 from mediafs.writing import Journal, Policy, deleting, editing
 from tests.fakes import START, MemorySource, content_of, make_media
 from tests.sync.house import House, house
@@ -42,7 +54,7 @@ class Here:
 
 @asynccontextmanager
 async def tree_of(
-    source: MemorySource, folder: Path, tree_options: Mapping[str, object] | None = None, **options: object
+    source: MemorySource, folder: Path, tree_options: Mapping[str, object] | None = None, **options: Any
 ) -> AsyncIterator[Here]:
     async with (
         house(source, folder, **options) as rooms,
@@ -280,3 +292,285 @@ async def test_only_attributes_that_have_a_value_are_listed(tmp_path: Path) -> N
         for listed in here.tree.xattr_names(inode):
             assert here.tree.xattr(inode, listed)
         assert "user.mediafs.title" not in here.tree.xattr_names(inode)
+
+
+# --- what goes and changes ---------------------------------------------------------------------------
+
+WHO = Requester(uid=1000, pid=42, program="rm")
+
+
+async def erase(here: Here, folder: str, name: str) -> None:
+    await here.tree.unlink((await here.find(folder)).inode, name, WHO)
+
+
+async def rmdir(here: Here, path: str) -> None:
+    above, _, name = path.rpartition("/")
+    await here.tree.rmdir((await here.find(above)).inode if above else ROOT, name)
+
+
+async def test_a_media_goes_from_all_views_by_any_of_its_names(tmp_path: Path) -> None:
+    async with tree_of(archive(8), tmp_path) as here:
+        for n, folder in enumerate(("by-date/2024/01/01", "by-user/Owner 1000 (1000)", "recent")):
+            name = (await here.list(folder))[0]
+            inode = (await here.find(f"{folder}/{name}")).inode
+            await erase(here, folder, name)
+            assert len(await here.list("recent")) == 7 - n
+            for view in ("by-date/2024/01/01", "by-user/Owner 1000 (1000)", "recent"):
+                assert name not in await here.list(view)
+            with pytest.raises(NotFound):
+                here.tree.attributes(inode)
+
+
+async def test_what_is_no_media_cannot_be_unlinked(tmp_path: Path) -> None:
+    async with tree_of(archive(8), tmp_path) as here:
+        await here.list("by-user")
+        for folder, name in (("by-user", "1000"), ("by-date", "2024"), ("by-user", "Owner 1000 (1000)")):
+            with pytest.raises(Forbidden):
+                await erase(here, folder, name)
+        for name in ("nothing.png", "\udcff"):
+            with pytest.raises(NotFound):
+                await erase(here, "recent", name)
+        assert here.house.source.asked["erase"] == 0
+
+
+@pytest.mark.parametrize("path", ["by-date", "by-user", "by-conversation", "recent", "by-user/1000"])
+async def test_what_the_tree_is_made_of_stays(tmp_path: Path, path: str) -> None:
+    async with tree_of(archive(8), tmp_path) as here:
+        with pytest.raises(Busy):
+            await rmdir(here, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "by-date/2024/01/01",
+        "by-date/2024/01",
+        "by-date/2024",
+        "by-user/Owner 1000 (1000)",
+        "by-conversation/77",
+    ],
+)
+async def test_a_directory_with_media_stays(tmp_path: Path, path: str) -> None:
+    async with tree_of(archive(8), tmp_path) as here:
+        with pytest.raises(NotEmpty):
+            await rmdir(here, path)
+
+
+async def test_a_day_that_was_never_listed_is_listed_first(tmp_path: Path) -> None:
+    async with tree_of(archive(8), tmp_path) as here:
+        inode = (await here.find("by-date/2024/03/17")).inode
+        assert here.house.pages == 0
+        await rmdir(here, "by-date/2024/03/17")
+        assert here.house.pages == 1
+        assert (await here.find("by-date/2024/03/17")).inode > inode
+
+
+async def test_a_directory_of_which_it_cannot_be_found_out_stays(tmp_path: Path) -> None:
+    source = archive(8)
+    async with tree_of(source, tmp_path) as here:
+        day = "by-date/2024/03/17"
+        inode = (await here.find(day)).inode
+        source.fail = lambda question: Unavailable("away")
+        with pytest.raises(Unavailable):
+            await rmdir(here, day)
+        assert (await here.find(day)).inode == inode
+
+
+async def test_a_listing_that_is_not_fresh_is_no_proof_of_emptiness(tmp_path: Path) -> None:
+    source = archive(8)
+    async with tree_of(source, tmp_path) as here:
+        assert await here.list("by-date/2024/03/17") == []
+        source.archive.append(make_media(500, created=START + timedelta(days=76)))
+        here.house.clock[0] += 61
+        with pytest.raises(NotEmpty):
+            await rmdir(here, "by-date/2024/03/17")
+
+
+async def test_a_month_and_a_year_go_when_no_day_has_media(tmp_path: Path) -> None:
+    async with tree_of(archive(8), tmp_path) as here:
+        for path in ("by-date/2024/05", "by-date/2025"):
+            inode = (await here.find(path)).inode
+            await rmdir(here, path)
+            assert (await here.find(path)).inode > inode
+        assert here.house.pages <= 2, "an open-ended page proves all days after it empty"
+
+
+async def test_a_user_is_gone_with_the_last_media_but_for_who_takes_the_directory_away(
+    tmp_path: Path,
+) -> None:
+    source = archive(0)
+    source.archive = [make_media(1), make_media(2, owner="2000")]
+    async with tree_of(source, tmp_path) as here:
+        folder = "by-user/Owner 2000 (2000)"
+        await here.list("by-date/2024/01/01")
+        inode = (await here.find(folder)).inode
+        (name,) = await here.list(folder)
+        await erase(here, folder, name)
+        assert await here.list("by-user") == ["Owner 1000 (1000)"]
+        assert (await here.find(folder)).inode == inode, "rm -r takes it away last"
+        await rmdir(here, folder)
+        with pytest.raises(NotFound):
+            await here.find(folder)
+        source.archive.append(make_media(3, owner="2000"))
+        here.house.clock[0] += 1000
+        assert (await here.find(folder)).inode > inode
+        assert len(await here.list(folder)) == 1
+
+
+async def test_a_refused_deletion_does_not_make_a_folder_appear(tmp_path: Path) -> None:
+    source = archive(0)
+    source.archive = [make_media(1), make_media(2, owner="2000")]
+    async with tree_of(source, tmp_path, fresh_for_s=1) as here:
+        folder = "by-user/Owner 2000 (2000)"
+        await here.list("by-date/2024/01/01")
+        (name,) = await here.list(folder)
+        source.refuse = lambda operation, media: Denied("no")
+        with pytest.raises(Denied):
+            await erase(here, folder, name)
+        del source.archive[1]
+        here.house.clock[0] += 100
+        await here.tree.refresh("by-date/2024/01/01")
+        with pytest.raises(NotFound):
+            await here.find(folder)
+
+
+TITLES = {"titles": True, "editable": frozenset({"title"})}
+
+
+@asynccontextmanager
+async def titled(folder: Path) -> AsyncIterator[tuple[Here, Inode, str]]:
+    """A tree of names from titles, one of its days, and the first name in it."""
+    source = archive(8)
+    async with tree_of(source, folder, TITLES, names=Names.TITLE) as here:
+        day = (await here.find("by-date/2024/01/01")).inode
+        yield here, day, (await here.list("by-date/2024/01/01"))[0]
+
+
+@pytest.mark.parametrize("typed", ["Roof.png", "Roof~{}.png", "Roof", "Roof.PNG"])
+async def test_a_new_name_is_a_new_title(tmp_path: Path, typed: str) -> None:
+    async with titled(tmp_path) as (here, day, name):
+        digits = name.rsplit("~", 1)[1].removesuffix(".png")
+        await here.tree.rename((day, name), (day, typed.format(digits)), WHO)
+        assert here.house.source.archive[0].title == "Roof"
+        assert (await here.list("by-date/2024/01/01"))[0] == f"Roof~{digits}.png"
+        told = {place for change in here.house.changes for place in change.places}
+        assert {(day, name), (day, f"Roof~{digits}.png")} <= told
+        if typed.format(digits) != f"Roof~{digits}.png":
+            assert (day, typed) in told, "the kernel has a ghost by that name"
+
+
+async def test_a_name_that_means_the_same_title_sends_nothing(tmp_path: Path) -> None:
+    async with titled(tmp_path) as (here, day, name):
+        await here.tree.rename((day, name), (day, "title 0.png"), WHO)
+        assert here.house.source.asked["update"] == 0
+        assert (day, "title 0.png") in {place for change in here.house.changes for place in change.places}
+
+
+async def test_a_name_without_a_title_is_refused(tmp_path: Path) -> None:
+    async with titled(tmp_path) as (here, day, name):
+        for typed in (".png", " .png"):
+            with pytest.raises(ValueRefused):
+                await here.tree.rename((day, name), (day, typed), WHO)
+        assert here.house.source.asked["update"] == 0
+
+
+async def test_another_medias_name_is_not_taken(tmp_path: Path) -> None:
+    async with titled(tmp_path) as (here, day, name):
+        other = (await here.list("by-date/2024/01/01"))[1]
+        with pytest.raises(Forbidden):
+            await here.tree.rename((day, name), (day, other), WHO)
+        assert here.house.source.asked["update"] == here.house.source.asked["erase"] == 0
+
+
+async def test_nothing_moves(tmp_path: Path) -> None:
+    async with titled(tmp_path) as (here, day, name):
+        recent = (await here.find("recent")).inode
+        by_date = (await here.find("by-date")).inode
+        for old, new in (
+            ((day, name), (recent, name)),
+            ((day, name), (Inode(day + 1), name)),
+            ((by_date, "2024"), (by_date, "2025")),
+            ((ROOT, "recent"), (ROOT, "newest")),
+        ):
+            with pytest.raises(Forbidden):
+                await here.tree.rename(old, new, WHO)
+    async with tree_of(archive(8), tmp_path / "other") as here:  # names are the vendor's
+        day = (await here.find("by-date/2024/01/01")).inode
+        (name, *_) = await here.list("by-date/2024/01/01")
+        with pytest.raises(Forbidden, match="title"):
+            await here.tree.rename((day, name), (day, "x.png"), WHO)
+        assert here.house.source.asked["update"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("user.mediafs.title", b"\xff\xfe", ValueRefused),
+        ("user.mediafs.title", b"a\0b", ValueRefused),
+        ("user.mediafs.latitude", b"90.1", ValueRefused),
+        ("user.mediafs.latitude", b"1e1", ValueRefused),
+        ("user.mediafs.latitude", b"nan", ValueRefused),
+        ("user.mediafs.longitude", b"-180.5", ValueRefused),
+        ("user.mediafs.longitude", b"", ValueRefused),
+        ("user.mediafs.id", b"7", Forbidden),
+        ("user.dublincore.creator", b"me", Forbidden),
+        ("user.else", b"x", Forbidden),
+        ("user.mediafs.nonsense", b"x", Forbidden),
+        ("user.mediafs.mime_type", b"x", Unsupported),
+        ("user.mime_type", b"x", Unsupported),
+        ("user.mediafs.metadata_primary", b"x", Unsupported),
+        ("trusted.x", b"x", Unsupported),
+    ],
+)
+async def test_what_cannot_be_set_sends_nothing(
+    tmp_path: Path, name: str, value: bytes, error: type[Exception]
+) -> None:
+    async with tree_of(archive(8), tmp_path, EDITABLE) as here:
+        inode = (await here.find(f"recent/{(await here.list('recent'))[0]}")).inode
+        with pytest.raises(error):
+            await here.tree.set_xattr(inode, name, value)
+        assert here.house.source.asked["update"] == 0
+
+
+EDITABLE = {"editable": frozenset({"title", "description", "latitude", "longitude"})}
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("user.mediafs.title", "title"),
+        ("user.dublincore.title", "title"),
+        ("user.mediafs.description", "description"),
+        ("user.xdg.comment", "description"),
+        ("user.dublincore.description", "description"),
+    ],
+)
+async def test_a_text_is_set_by_every_name_it_has(tmp_path: Path, name: str, field: str) -> None:
+    async with tree_of(archive(8), tmp_path, EDITABLE) as here:
+        inode = (await here.find(f"recent/{(await here.list('recent'))[0]}")).inode
+        await here.tree.set_xattr(inode, name, "zwölf\n\U0001f600".encode())
+        assert getattr(here.house.source.archive[0], field) == "zwölf\n\U0001f600"
+        assert here.tree.xattr(inode, name).decode() == "zwölf\n\U0001f600"
+        await here.tree.remove_xattr(inode, name)
+        assert not getattr(here.house.source.archive[0], field)
+        with pytest.raises(NoAttribute):
+            await here.tree.remove_xattr(inode, name)
+
+
+async def test_half_a_place_is_none(tmp_path: Path) -> None:
+    async with tree_of(archive(8), tmp_path, EDITABLE) as here:
+        inode = (await here.find(f"recent/{(await here.list('recent'))[0]}")).inode
+        await here.tree.set_xattr(inode, "user.mediafs.latitude", b" 48.5 ")
+        await here.tree.set_xattr(inode, "user.mediafs.longitude", b"-1")
+        assert here.tree.xattr(inode, "user.mediafs.latitude") == b"48.5"
+        await here.tree.remove_xattr(inode, "user.mediafs.longitude")
+        for name in ("latitude", "longitude"):
+            with pytest.raises(NoAttribute):
+                here.tree.xattr(inode, f"user.mediafs.{name}")
+
+
+async def test_a_directory_has_no_attributes_of_its_own(tmp_path: Path) -> None:
+    async with tree_of(archive(8), tmp_path, EDITABLE) as here:
+        day = (await here.find("by-date/2024/01/01")).inode
+        with pytest.raises(Forbidden):
+            await here.tree.set_xattr(day, "user.mediafs.title", b"x")
