@@ -325,3 +325,49 @@ def test_a_daemon_that_cannot_be_reached_keeps_its_bytes() -> None:
         assert done.returncode == 1
         assert "already in use" in done.stderr
         assert len(here.files) == 1
+
+
+# --- media of which each download counts -----------------------------------------------------------------
+
+
+def test_a_limited_media_is_downloaded_once_ever() -> None:
+    """Media of which each download counts at the service are fetched once, whole, by one GET without a
+    range, whoever reads what of it: the download goes on to its end when its readers have gone, and its
+    body is evicted for nothing else.
+    """
+    # To this service a second download is one too many, whoever asks.
+    with sandbox_process("vonage", media=3, limits_all=True, bytes_per_s=4 * MIB) as box:
+        fill(box, 3)
+        with prepared(box.url, token=None, user=None) as mount:
+            key = mount.folder / "key.pem"
+            key.write_text(box.credentials["private_key"])
+            key.chmod(0o600)
+            mount.config.write_text(
+                f'[accounts.clinic]\nvendor = "vonage"\nbase_url = "{box.url}"\nprivate_key_file = "{key}"\n'
+                f'application_id = "{box.credentials["application_id"]}"\n'
+                '[cache]\nsize = "12MiB"\nmemory = "8MiB"\n'
+            )
+            assert mount.mount().returncode == 0, mount.log
+            day = mount.root / DAY
+            paths = {path.stat().st_mtime: path for path in day.iterdir()}
+            first, second, third = (paths[moment] for moment in sorted(paths))
+            for path in (first, second, third):
+                os.setxattr(path, "user.mediafs.max_downloads_allowed", b"1")
+            box.reset()
+            with ThreadPoolExecutor(3) as pool:
+                reads = [pool.submit(first.read_bytes) for _ in range(2)]
+                with second.open("rb", buffering=0) as file:
+                    assert os.pread(file.fileno(), 10, 0) == truth(1)[:10]
+                assert [read.result() for read in reads] == [truth(0)] * 2
+            wait_until(lambda: mount.status()["cache"]["files"] == 2)
+            for _ in range(2):
+                assert [path.read_bytes() for path in (first, second)] == [truth(0), truth(1)]
+                # What has room for two has none for a third: it is not asked for at all.
+                with pytest.raises(OSError, match="No space left"):
+                    third.read_bytes()
+                assert mount.umount().returncode == 0
+                assert mount.mount().returncode == 0
+            downloads = [one for one in box.requests() if one["method"] == "GET" and one["range"] is not None]
+            assert downloads == []
+            bodies = [one for one in box.requests() if one["bytes_sent"] > MIB]
+            assert len(bodies) == 2
