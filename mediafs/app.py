@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from .config import AccountConfig, CacheConfig, Delete, Listed, read_conversatio
 from .errors import ConfigError, MediafsError
 from .model import Change, ChangeKind, ConversationId, Traits
 from .paths import private_cache_dir
-from .reading import Reading, ReadingOptions, reading
+from .reading import CacheOptions, Reading, ReadingOptions, Usage, purge_folder, reading, usage
 from .remote import RemoteAccount, RemoteOptions, TransportOptions
 from .sync import Listings, SyncOptions, syncing
 from .tree import Names, Tree, TreeOptions, file_name, folder_name
@@ -36,6 +36,9 @@ LIMITS = "limiter"
 
 LEARNT = "learnt"
 """And where what the vendor's module found out about it."""
+
+_BYTES = "bytes"
+"""The folder of an account's disk cache, in its cache folder."""
 
 KEEP_LEARNT_S = 5.0
 """How often they are kept: within a window of a minute, a crash forgets a few requests at most."""
@@ -100,9 +103,10 @@ async def running(
     folder = private_cache_dir(cache_dir / account.name)
     names = Names(account.names.value)
     named = Conversations(account.service.listed)
+    realm = _realm(account)
     with catalogue.opened(
         folder / "catalogue.sqlite3",
-        identity=_identity(account),
+        identity="|".join((realm, names.value, account.time_zone.key)),
         zone=account.time_zone,
         name_of=partial(file_name, names=names),
         folder_of=folder_name,
@@ -111,7 +115,7 @@ async def running(
             remote_account(
                 account, opened.database, lambda: (*named(), *opened.views.conversations())
             ) as source,
-            reading(source, _reading_options(cache, folder)) as bytes_,
+            reading(source, _reading_options(cache, folder, realm)) as bytes_,
         ):
             policy = policy_of(delete or account.delete, source.traits)
 
@@ -155,11 +159,12 @@ async def running(
                         editable=source.traits.editable,
                     ),
                     wall_clock=time.time,
-                    room=lambda: shutil.disk_usage(folder).free,
+                    room=lambda: _room(bytes_, cache, folder),
                     emit=changed,
                 )
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_keep_learnt, source, opened.database)
+                    nursery.start_soon(_forget_removed, bytes_, opened)
                     yield App(account, source, opened, listings, bytes_, deletions, tree)
                     nursery.cancel_scope.cancel()
 
@@ -199,11 +204,10 @@ def _keep(database: Database, kept: dict[str, object], source: RemoteAccount) ->
     return known
 
 
-def _identity(account: AccountConfig) -> str:
-    """Which archive a catalogue holds, and by which rules."""
+def _realm(account: AccountConfig) -> str:
+    """Which archive it is, whatever the account is called."""
     whose = [str(account.service.values.get(key, "")) for key in VENDORS[account.vendor].archive_keys] or [""]
-    names = Names(account.names.value)
-    return "|".join((account.vendor, account.base_url, *whose, names.value, account.time_zone.key))
+    return "|".join((account.vendor, account.base_url, *whose))
 
 
 def _sync_options(account: AccountConfig, traits: Traits, named: Conversations) -> SyncOptions:
@@ -217,10 +221,35 @@ def _sync_options(account: AccountConfig, traits: Traits, named: Conversations) 
     )
 
 
-def _reading_options(cache: CacheConfig, folder: Path) -> ReadingOptions:
+def _reading_options(cache: CacheConfig, folder: Path, realm: str) -> ReadingOptions:
     spool = folder / "spool"
-    spool.mkdir(mode=0o700, exist_ok=True)
-    return ReadingOptions(memory=cache.memory, spool_directory=spool)
+    with suppress(OSError):  # a disk that can only be read: what needs a spool says so
+        spool.mkdir(mode=0o700, exist_ok=True)
+    kept = CacheOptions(folder=folder / _BYTES, realm=realm, size=cache.size, keep_free=cache.keep_free.of)
+    return ReadingOptions(memory=cache.memory, spool_directory=spool, cache=kept)
+
+
+def _room(bytes_: Reading, cache: CacheConfig, folder: Path) -> int:
+    if bytes_.cache is not None and cache.size:
+        return bytes_.cache.room()
+    return shutil.disk_usage(folder).free
+
+
+async def _forget_removed(bytes_: Reading, known: Catalogue) -> None:
+    """A crash between a deletion and the end of its bytes leaves these: they go now."""
+    if bytes_.cache is not None:
+        await bytes_.cache.wait_scanned()
+        bytes_.forget(known.views.removed(bytes_.cache.media()))
+
+
+def kept_bytes(cache_dir: Path, account: str) -> Usage:
+    """What an account's disk cache takes up; its daemon may be running. Raises OSError."""
+    return usage(cache_dir / account / _BYTES)
+
+
+def purge_bytes(cache_dir: Path, account: str) -> Usage:
+    """Empties an account's disk cache, whose daemon must not be running; what there was. Raises OSError."""
+    return purge_folder(cache_dir / account / _BYTES)
 
 
 class Conversations:

@@ -115,6 +115,10 @@ class Version:
     media: MediaId
     validator: str
 
+    @classmethod
+    def of(cls, media: Media, account: AccountName) -> Version:
+        return cls(account, media.id, media.validator)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

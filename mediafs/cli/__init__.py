@@ -10,6 +10,7 @@ from .. import __version__
 from ..errors import MediafsError
 from ..vendors import VENDORS
 from .asking import allow_deletes, refresh, status
+from .caching import cache
 from .checking import check
 from .common import add_places, complain, number, path
 from .demo import demo
@@ -96,6 +97,14 @@ def _parser() -> argparse.ArgumentParser:
 
     one = _add(commands, "refresh", refresh, "list again what lies at a path of a mount")
     one.add_argument("path", type=path, metavar="PATH", help="a folder or file in a mount")
+
+    one = _add(commands, "cache", cache, "what is kept on disk of each account; --purge removes it")
+    one.add_argument("account", metavar="ACCOUNT", nargs="?", help="default: all accounts")
+    one.add_argument(
+        "--purge",
+        action="store_true",
+        help="remove all bytes kept on disk, also of media that may be downloaded only so often",
+    )
 
     one = _add(
         commands,

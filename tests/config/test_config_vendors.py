@@ -83,14 +83,17 @@ def test_verba_says_where_it_is_and_what_may_be_asked(write: Write) -> None:
         ('vendor = "veriff"\napi_key = "k"', "needs shared_secret"),
         ('vendor = "veriff"\napi_key = "k"\nshared_secret = []', "must hold at least one secret"),
         ('vendor = "veriff"\napi_key = "k"\nshared_secret = ["a", 7]', "shared_secret.1: must be a text"),
-        ('vendor = "veriff"\napi_key = "k"\nshared_secret = "s"\ndelete = "permanent"', 'deletes nothing; delete can be "deny"'),
+        (
+            'vendor = "veriff"\napi_key = "k"\nshared_secret = "s"\ndelete = "permanent"',
+            'delete can be "deny"',
+        ),
         ('vendor = "verba"\napi_key = "k"', "needs base_url"),
         ('vendor = "verba"\nbase_url = "https://x.example"\napi_key = "k"\nusername = "u"', "needs password"),
         (
             'vendor = "verba"\nbase_url = "https://x.example"\napi_key = "k"\nmetadata_fields = ["a b"]',
             "3 to 128 letters",
         ),
-        ('vendor = "apizee"\ntoken = "t"\ndelete = "trash"', 'has no trash; delete can be "permanent" or "deny"'),
+        ('vendor = "apizee"\ntoken = "t"\ndelete = "trash"', 'no trash; delete can be "permanent" or "deny"'),
     ],
 )
 def test_what_is_missing_is_told(write: Write, text: str, says: str) -> None:

@@ -224,7 +224,7 @@ def living_mount() -> Iterator[Living | None]:
 @pytest.fixture(scope="module")
 def mount_without_ranges() -> Iterator[Living | None]:
     # Half of this has room for 4 MiB, and not for what is spare.
-    with living_archive(5, 2, lines=["[cache]", 'memory = "8MiB"'], ranges=False) as found:
+    with living_archive(5, 2, lines=["[cache]", 'memory = "8MiB"', 'size = "0"'], ranges=False) as found:
         yield found
 
 
@@ -593,8 +593,8 @@ def test_owner_and_modes(archive: Shared) -> None:
 
 
 def test_du_and_df(archive: Shared) -> None:
-    """`du` adds up the sizes; `df` shows the sum of the known sizes as used, and the room on the cache's
-    disk as free.
+    """`du` adds up the sizes; `df` shows the sum of the known sizes as used, and the room of the disk cache
+    as free, what it would evict included.
     """
     total = sum(m["filesize"] for m in archive.world.values())
     done = archive.mount.run("du", "-s", "--apparent-size", "--block-size=1", "by-date")
@@ -602,7 +602,8 @@ def test_du_and_df(archive: Shared) -> None:
     space = os.statvfs(archive.root)
     assert (space.f_blocks - space.f_bfree) * space.f_frsize == -(-total // 4096) * 4096
     disk = os.statvfs(archive.mount.cache)
-    assert space.f_bavail * space.f_frsize == pytest.approx(disk.f_bavail * disk.f_frsize, rel=0.2)
+    room = min(10 << 30, disk.f_bavail * disk.f_frsize - disk.f_blocks * disk.f_frsize // 20)
+    assert space.f_bavail * space.f_frsize == pytest.approx(max(room, MIB), rel=0.2)
 
 
 def test_inodes_and_listings_survive_a_remount_without_the_service() -> None:
@@ -737,11 +738,10 @@ def test_a_wrong_body_never_reaches_a_reader(living: Living, kind: str) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == truth
 
 
-def test_a_service_without_ranges_is_fetched_whole(without_ranges: Living) -> None:
-    """From a service that ignores ranges, also from some moment on only, the whole body is fetched once
-    while the file is open: into memory while half of `[cache] memory` has room for it, else into a file
-    without a name in the cache folder. Random reads are answered from it, and its room is given back when
-    the file is closed.
+def test_without_a_disk_cache_a_service_without_ranges_is_fetched_whole(without_ranges: Living) -> None:
+    """Where that has no room, it is fetched once while the file is open: into memory while half of
+    `[cache] memory` has room for it, else into a file without a name in the cache folder; its room is then
+    given back when the file is closed.
     """
     # That it may ignore them from some moment on is tested in test_right_bytes.py.
     box, mount = without_ranges.box, without_ranges.mount
