@@ -9,6 +9,7 @@ Invariants, true between any two calls:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import tzinfo
@@ -95,8 +96,11 @@ class Contents:
     def _put_one(self, media: Media, clock: int, dated: bool) -> list[Change]:
         found = self._db.execute(f"SELECT {_ROW} FROM media WHERE id = ?", (media.id,)).fetchone()
         old = _Row(*found) if found else None
-        if old is not None and self._is_older(old, clock, dated):
-            return []
+        if old is not None and clock < old.seen + (not old.live):
+            if not old.live or old.dated or not dated:
+                return []
+            # Newer words about it are known; that the account's own listing shows it is news all the same.
+            media = load_media(media.id, old.created, old.size, old.fields)
         if old is not None and media.size is None:
             media = _settled(media, old)
         changes = self._know_person(media.owner, media) if media.owner else []
@@ -121,13 +125,6 @@ class Contents:
         }
         inode = self._insert(values) if old is None else self._update(old.inode, values)
         return [*changes, self._difference(old, inode, media, before)]
-
-    def _is_older(self, old: _Row, clock: int, dated: bool) -> bool:
-        """Whether a page asked for at `clock` is older than what is known: it was under way while the
-        media was deleted, or changed."""
-        if not old.live:
-            return clock <= old.seen
-        return clock < old.seen and bool(old.dated or not dated)
 
     def _insert(self, values: dict[str, object]) -> Inode:
         names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
@@ -295,19 +292,23 @@ class Contents:
     def _remove(self, inode: int, id_: str) -> Change:
         places = self._places(inode)
         self._directories.touch(place for place, _ in places)
-        base, owner = self._db.execute("SELECT base, owner FROM media WHERE inode = ?", (inode,)).fetchone()
+        base, owner, fields = self._db.execute(
+            "SELECT base, owner, fields FROM media WHERE inode = ?", (inode,)
+        ).fetchone()
         self._db.execute("DELETE FROM member WHERE inode = ?", (inode,))
         self._db.execute(
             "UPDATE media SET live = 0, dated = 0, name = '', base = '', owner = NULL, links = 0,"
-            " fields = '{}', seen = ? WHERE inode = ?",
+            " created = 0, day = 0, size = NULL, fields = '{}', seen = ? WHERE inode = ?",
             (self._db.clock(), inode),
         )
-        # Names of people and of media are personal data: they go with the last media that has them.
-        self._db.execute(
-            "DELETE FROM person WHERE id = ?"
-            " AND NOT EXISTS (SELECT 1 FROM media WHERE live AND owner = person.id)",
-            (owner,),
-        )
+        # Names of people and of media are personal data: they go with the last media that has them. Of a
+        # media that left its user's listing, only the record still tells the owner.
+        for person in {owner, *(json.loads(fields).get("owner") or ())[:1]} - {None}:
+            self._db.execute(
+                "DELETE FROM person WHERE id = ?"
+                " AND NOT EXISTS (SELECT 1 FROM media WHERE live AND owner = person.id)",
+                (person,),
+            )
         self._db.execute(
             "DELETE FROM clash WHERE base = ?"
             " AND NOT EXISTS (SELECT 1 FROM media WHERE live AND media.base = clash.base)",

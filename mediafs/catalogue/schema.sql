@@ -13,7 +13,7 @@ CREATE TABLE meta (
 CREATE TABLE media (
     inode INTEGER PRIMARY KEY AUTOINCREMENT, -- 2 .. 2^40-1; never reused
     id TEXT NOT NULL UNIQUE,                 -- the service's id
-    live INTEGER NOT NULL DEFAULT 1,         -- 0: gone; the text columns are then emptied
+    live INTEGER NOT NULL DEFAULT 1,         -- 0: gone; all that was said of it is then emptied
     dated INTEGER NOT NULL,                  -- 1: the account's own listing shows it, so by-date does
     name TEXT NOT NULL,                      -- file name in every view
     base TEXT NOT NULL,                      -- the name it would have if no other clashed

@@ -113,7 +113,8 @@ class KernelCaches:
     async def wait_told(self) -> None:
         """Returns when the kernel has been told of everything."""
         while self.pending:
-            self._told = trio.Event()
+            if self._told.is_set():  # else somebody waits for it already
+                self._told = trio.Event()
             await self._told.wait()
 
     async def run(self, stop: trio.Event) -> None:

@@ -260,11 +260,10 @@ class Content:
         self._blocks.drop(self.edition)
 
     def forget(self) -> None:
-        """The media was deleted: fetch nothing more, hold nothing longer than it is open."""
+        """The media was deleted: fetch nothing more, hold nothing on disk, and in memory nothing longer
+        than it is open."""
         self.forgotten = True
-        for stream in self.streams[:]:
-            self._cancel(stream)
-        self._wake_all()
+        self.release()
 
     def leave(self, reader: object) -> list[Stream]:
         """A reader was closed; the streams that were cancelled for it."""

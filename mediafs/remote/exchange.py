@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import trio
@@ -38,9 +38,12 @@ class Answer:
 
 @dataclass(slots=True)
 class Reached:
-    """Whether a request may have been carried out without an answer that says so."""
+    """Whether a request may have been carried out by the service..."""
 
     service: bool = False
+    """... without an answer."""
+    doubtful: bool = False
+    """... or with a 5xx, which may come from something before it."""
 
 
 class Exchanges:
@@ -126,6 +129,7 @@ class Exchanges:
                 error, failure = exc.error, exc.failure
                 # What it has answered it has decided; a break leaves that open, for all tries that follow.
                 reached.service |= failure is not Failure.UNSENT
+                reached.doubtful |= reached.service
             if answer is not None:
                 status = self._status(call, answer)
                 if status == 401 and held is not None and not answer.strayed:
@@ -145,7 +149,8 @@ class Exchanges:
                     )
                 failure = _failure(status)
                 if failure is None:
-                    return answer
+                    return _marked(answer, reached)
+                reached.doubtful |= failure is Failure.SERVER
             tries[failure is Failure.THROTTLED] += 1
             if await self._again(call, urgency, failure, answer, tries[failure is Failure.THROTTLED]):
                 continue
@@ -228,6 +233,12 @@ class Exchanges:
             return incoming
         finally:
             turn.lost()
+
+
+def _marked(answer: Answer, reached: Reached) -> Answer:
+    if answer.reply is None or not reached.doubtful:
+        return answer
+    return replace(answer, reply=replace(answer.reply, repeated=True))
 
 
 def _whole(answer: Answer) -> Reply:

@@ -58,9 +58,10 @@ class Changing:
     async def unlink(self, parent: Inode, node: Node, name: str, requester: Requester) -> None:
         """Raises NotFound, Forbidden, and what deleting raises."""
         scope, inode = self._media_in(node, name)
-        if isinstance(scope, User | Conversation):
-            self._emptied[scope] = self._folder_name(scope)
+        folder = self._folder_name(scope) if isinstance(scope, User | Conversation) else ""
         await self._deletions.erase(inode, requester, typed=(parent, name))
+        if isinstance(scope, User | Conversation):
+            self._emptied[scope] = folder
 
     def _media_in(self, node: Node, name: str) -> tuple[Scope, Inode]:
         if not isinstance(node, Folder):

@@ -105,6 +105,8 @@ def legal_id(id_: str) -> str:
     encoded = quote(id_, safe="@+=:,-_")
     if encoded[:1] in (".", "-", "~"):
         encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
+    if encoded.endswith("."):
+        encoded = f"{encoded[:-1]}%2E"
     if len(encoded) > NAME_MAX - 2:
         encoded = f"{encoded[:180]}~{_hash(id_)[:32]}"
     return encoded

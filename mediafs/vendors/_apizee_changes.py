@@ -54,10 +54,10 @@ def ways(known: Way | None, edits: Edits) -> Iterator[Way]:
     if known is not None:
         yield known
     places = PLACE_NAMES if edits.keys() & {"latitude", "longitude"} else PLACE_NAMES[:1]
-    for names in places:
-        for encoding in ENCODINGS:
-            if Way(encoding, names) != known:
-                yield Way(encoding, names)
+    others = [Way(encoding, names) for names in places for encoding in ENCODINGS]
+    # Only the names are in doubt where the encoding has worked for something else.
+    others.sort(key=lambda way: known is not None and way.encoding != known.encoding)
+    yield from (way for way in others if way != known)
 
 
 def edit_call(url: str, edits: Edits, way: Way) -> Call:

@@ -247,6 +247,8 @@ class Apizee(Defaults):
                 # A gateway says 404 to everything: the service has to show that it answers at all.
                 question = Question(limit=1)
                 self.parse_page(question, (yield self.list_page(question)))
+            if reply.repeated:  # it is gone because of an earlier try
+                return Erased(answer=f"{answer} after a try without an answer")
             return Erased(answer=answer, carried_out=False)
         if not 200 <= reply.status < 300:
             raise self.failure(call, reply, media.id)

@@ -59,6 +59,8 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    repeated: bool = False
+    """An earlier try of the same call may have been carried out: no answer came, or that of a failure."""
 
 
 Flow = Generator[Call, Reply, T]

@@ -16,6 +16,8 @@ HOUR_S: Final = 3600.0
 QUIET_S: Final = 600.0
 """Without an attempt for so long, whatever was deleting has ended."""
 _MOST: Final = 1_000_000
+_KEPT: Final = 5000
+"""Times kept where the limit asks for fewer: at each deletion the disk is to hold all of them."""
 
 
 class Brake:
@@ -29,7 +31,8 @@ class Brake:
         self.limit = limit
         self.latched = False
         self._last_attempt = 0.0
-        self._done: deque[float] = deque()
+        self._done: deque[float] = deque(maxlen=max(limit, _KEPT))
+        """When the last ones were carried out, in order."""
         self._under_way = 0
         self._granted = 0
         self._granted_until = 0.0
@@ -38,6 +41,7 @@ class Brake:
         """Whether one more deletion may be sent. If so it is under way until `carried_out` or
         `came_to_nothing` is told."""
         if self.limit:
+            self._settle_clock(now)
             quiet_s = now - self._last_attempt
             if self.latched and quiet_s >= QUIET_S:
                 self.latched = False
@@ -63,8 +67,14 @@ class Brake:
             self._granted -= 1
         self._done.append(now)
 
+    def stop(self, now: float) -> None:
+        """As after too many: until somebody says that more are meant, or nobody has tried for a while."""
+        self.latched = bool(self.limit)
+        self._last_attempt = now
+
     def grant(self, count: int, now: float) -> None:
         """Somebody says that `count` more are meant, within the next hour."""
+        self._settle_clock(now)
         self.latched = False
         if now >= self._granted_until:
             self._granted = 0
@@ -77,13 +87,21 @@ class Brake:
         return max(0, self.limit - self.done(now)) + granted - self._under_way
 
     def done(self, now: float) -> int:
-        """Deletions carried out in the last hour."""
+        """Deletions carried out in the last hour, as far as they are kept."""
         self._forget(now)
         return len(self._done)
 
     def _forget(self, now: float) -> None:
+        self._settle_clock(now)
         while self._done and self._done[0] + HOUR_S <= now:
             self._done.popleft()
+
+    def _settle_clock(self, now: float) -> None:
+        """A clock that was turned back makes nothing last longer than it would from now on."""
+        if self._done and self._done[-1] > now:
+            self._done = deque((min(each, now) for each in self._done), maxlen=self._done.maxlen)
+        self._last_attempt = min(self._last_attempt, now)
+        self._granted_until = min(self._granted_until, now + HOUR_S)
 
     # --- over restarts -------------------------------------------------------------------------------
 
@@ -101,14 +119,14 @@ class Brake:
         """Takes over what `export` gave; of what cannot be right, what is on the safe side."""
         kept = state.get("done")
         done = [_moment(each, now) for each in kept] if isinstance(kept, list) else []
-        # A clock that was turned back must not make them last for longer than an hour.
-        self._done.extend(sorted(min(each, now) for each in done))
+        self._done.extend(sorted(done))
         self.latched = state.get("latched") is True
-        self._last_attempt = min(_moment(state.get("last_attempt"), now), now)
+        self._last_attempt = _moment(state.get("last_attempt"), now)
         granted = state.get("granted")
         if isinstance(granted, int) and not isinstance(granted, bool) and 0 <= granted <= _MOST:
             self._granted = granted
-            self._granted_until = min(_moment(state.get("granted_until"), 0.0), now + HOUR_S)
+            self._granted_until = _moment(state.get("granted_until"), 0.0)
+        self._settle_clock(now)
 
     def count_unknown(self, now: float) -> None:
         """A deletion of an earlier process of which nobody knows how it ended counts as carried out."""

@@ -29,6 +29,10 @@ LOOK_AFTER_S: Final = (2.0, 15.0, 60.0, 300.0)
 """When the service is asked whether a deletion without an answer was carried out. After that the
 listings will tell."""
 
+KEEP_ATTEMPTS_S: Final = 60.0
+"""How often the disk hears that somebody goes on trying while deletions are stopped: a new process must
+not take the brake for quiet."""
+
 _SETTLE_S: Final = 5.0
 """What noting the outcome may take when whoever waited for it is gone."""
 
@@ -90,6 +94,10 @@ class Deletions:
         """Those that somebody waits for."""
         self._unsettled: dict[_Flight, None] = {}
         """Those of which it is not known how they ended; the disk holds them too."""
+        self._unwritten: list[dict[str, object]] = []
+        """Lines that the disk did not take, oldest first."""
+        self._attempt_kept = 0.0
+        """When the disk last heard of an attempt that the brake stopped."""
         self._disk = trio.Lock()
         """One writer at a time: a state must never replace a newer one."""
 
@@ -130,12 +138,7 @@ class Deletions:
 
     async def _fly(self, inode: Inode, flight: _Flight, typed: tuple[Inode, str] | None) -> None:
         media = flight.media
-        was_latched = self._brake.latched
-        if not self._brake.attempt(self._now()):
-            if not was_latched:
-                log.warning("deletions are stopped: %s", self._why_stopped())
-                await self._keep()
-            raise Forbidden(f"media {media.id}: {self._why_stopped()}")
+        await self._pass_the_brake(media)
         self._unsettled[flight] = None
         try:
             await self._keep()
@@ -153,11 +156,31 @@ class Deletions:
             if isinstance(error, Unsupported):
                 raise Forbidden(str(error)) from error
             raise
-        except trio.Cancelled:
-            self._unanswered(flight, "no answer within the deadline")
+        except BaseException as error:
+            late = isinstance(error, trio.Cancelled)
+            self._unanswered(flight, "no answer within the deadline" if late else type(error).__name__)
             raise
-        self._forget(media, typed)
+        failure = None
+        try:
+            self._forget(media, typed)
+        except MediafsError as error:
+            failure = error
+        # Whatever became of our own books: the service did it.
         await self._note(flight, erased.answer, carried_out=erased.carried_out)
+        if failure is not None:
+            raise failure
+
+    async def _pass_the_brake(self, media: Media) -> None:
+        now, was_latched = self._now(), self._brake.latched
+        if self._brake.attempt(now):
+            return
+        why = self._why_stopped()
+        if not was_latched:
+            log.warning("deletions are stopped: %s", why)
+        if not was_latched or not 0 <= now - self._attempt_kept < KEEP_ATTEMPTS_S:
+            self._attempt_kept = now
+            await self._keep_if_possible()
+        raise Forbidden(f"media {media.id}: {why}")
 
     def _why_stopped(self) -> str:
         return (
@@ -168,13 +191,15 @@ class Deletions:
     def _forget(self, media: Media, typed: tuple[Inode, str] | None) -> None:
         """The media is gone: so are its names, its text, its bytes."""
         changes = self._catalogue.contents.remove(media.id)
-        self._catalogue.scrub()
-        self._emit(
-            [
-                replace(change, places=tuple(place for place in change.places if place != typed))
-                for change in changes
-            ]
-        )
+        try:
+            self._catalogue.scrub()
+        finally:
+            self._emit(
+                [
+                    replace(change, places=tuple(place for place in change.places if place != typed))
+                    for change in changes
+                ]
+            )
 
     # --- when no answer came -------------------------------------------------------------------------
 
@@ -184,25 +209,33 @@ class Deletions:
 
     async def _find_out(self, flight: _Flight) -> None:
         """Nothing is deleted here: it is only asked whether the service did it."""
-        media, said = flight.media, str(flight.line["answer"])
+        said, gone = str(flight.line["answer"]), await self._is_gone(flight.media)
+        if gone is not None:
+            said += "; found gone afterwards" if gone else "; still there afterwards"
+        await self._note(flight, said, carried_out=gone is not False)
+
+    async def _is_gone(self, media: Media) -> bool | None:
+        """None: the service does not say. Raises nothing: a task that fails would end the mount."""
         for pause_s in LOOK_AFTER_S:
             await trio.sleep(pause_s)
-            clock = self._catalogue.database.tick()
             try:
-                record = await self._source.media(media, urgency=Urgency.BACKGROUND)
-            except NotFound:
-                self._forget(media, None)
-                await self._note(flight, f"{said}; found gone afterwards", carried_out=True)
-                return
+                return await self._look(media)
             except Unsupported:
                 break
             except MediafsError as error:
-                log.debug("media %s: whether it is gone cannot be asked yet: %s", media.id, error)
-            else:
-                self._emit(self._catalogue.contents.put([record], clock, dated=False))
-                await self._note(flight, f"{said}; still there afterwards", carried_out=False)
-                return
-        await self._note(flight, said, carried_out=True)
+                log.debug("media %s: whether it is gone cannot be told yet: %s", media.id, error)
+        return None
+
+    async def _look(self, media: Media) -> bool:
+        """Whether the service has it no more; what it says is taken in."""
+        clock = self._catalogue.database.tick()
+        try:
+            record = await self._source.media(media, urgency=Urgency.BACKGROUND)
+        except NotFound:
+            self._forget(media, None)
+            return True
+        self._emit(self._catalogue.contents.put([record], clock, dated=False))
+        return False
 
     # --- what is kept of it ------------------------------------------------------------------------
 
@@ -231,13 +264,11 @@ class Deletions:
             line["program"],
             line["answer"],
         )
+        self._unwritten.append(line)
         with trio.move_on_after(_SETTLE_S, shield=True):
-            try:
-                async with self._disk:
-                    await trio.to_thread.run_sync(self._journal.write, dict(line))
-                await self._keep()
-            except MediafsError as error:
-                log.error("a deletion could not be recorded (%s): %s", error, line)
+            await self._write_if_possible()
+            # Also where its line could not be written: then the state has it, for the next try.
+            await self._keep_if_possible()
 
     def _settle(self, flight: _Flight, *, carried_out: bool) -> None:
         del self._unsettled[flight]
@@ -246,24 +277,58 @@ class Deletions:
         else:
             self._brake.came_to_nothing()
 
+    async def _write_if_possible(self) -> None:
+        try:
+            async with self._disk:
+                while self._unwritten:
+                    await trio.to_thread.run_sync(self._journal.write, dict(self._unwritten[0]))
+                    del self._unwritten[0]
+        except MediafsError as error:
+            log.error("a deletion is not recorded yet (%s): %s", error, self._unwritten[-1])
+
     async def _keep(self) -> None:
         async with self._disk:
-            state = {**self._brake.export(), "under_way": [dict(flight.line) for flight in self._unsettled]}
+            state = {
+                **self._brake.export(),
+                "under_way": [dict(flight.line) for flight in self._unsettled],
+                "unwritten": [dict(line) for line in self._unwritten],
+            }
             await trio.to_thread.run_sync(self._journal.keep, state)
+
+    async def _keep_if_possible(self) -> None:
+        try:
+            await self._keep()
+        except MediafsError as error:
+            log.error("the count of deletions cannot be kept: %s", error)
 
     async def take_up(self) -> None:
         """What an earlier process left: the brake as it stood, and a line for each deletion whose end it
         did not see. Those count as carried out."""
         state = await trio.to_thread.run_sync(self._journal.state)
+        if state is None:
+            log.warning("the count of deletions is damaged: they are stopped until they are allowed again")
+            self._brake.stop(self._now())
+            return
         self._brake.restore(state, self._now())
-        under_way = state.get("under_way")
-        for line in under_way if isinstance(under_way, list) else ():
-            if isinstance(line, Mapping):
-                self._brake.count_unknown(self._now())
-                answer = line.get("answer") or "not known: the program ended before the answer"
-                await trio.to_thread.run_sync(self._journal.write, {**line, "answer": answer})
-        if under_way:
-            await self._keep()
+        for line in _lines(state, "under_way"):
+            self._brake.count_unknown(self._now())
+            answer = line.get("answer") or "not known: the program ended before the answer"
+            await self._take_up(line | {"answer": answer})
+        for line in _lines(state, "unwritten"):
+            await self._take_up(line)
+        if self._unwritten:
+            await self._write_if_possible()
+            await self._keep_if_possible()
+
+    async def _take_up(self, line: dict[str, object]) -> None:
+        if not await trio.to_thread.run_sync(self._journal.has, line):
+            self._unwritten.append(line)
+
+    async def lay_down(self) -> None:
+        """For the next process: that somebody was still trying keeps the brake latched."""
+        if self._brake.latched or self._unsettled or self._unwritten:
+            with trio.move_on_after(_SETTLE_S, shield=True):
+                await self._keep_if_possible()
 
     # --- the brake -----------------------------------------------------------------------------------
 
@@ -313,3 +378,9 @@ async def deleting(
         await deletions.take_up()
         yield deletions
         nursery.cancel_scope.cancel()
+        await deletions.lay_down()
+
+
+def _lines(state: Mapping[str, object], key: str) -> list[dict[str, object]]:
+    kept = state.get(key)
+    return [dict(line) for line in kept if isinstance(line, Mapping)] if isinstance(kept, list) else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 import trio
 
@@ -15,9 +16,15 @@ from ..source import Source
 
 log = logging.getLogger(__name__)
 
+LOOK_AFTER_S: Final = (2.0, 15.0, 60.0)
+"""When the service is asked what became of an edit without an answer. After that the listings will tell."""
+
 
 class Editing:
-    """Made by `editing`, which owns the tasks that look again after an edit without an answer."""
+    """Made by `editing`, which owns the tasks that look again after an edit without an answer.
+
+    Invariant: at most one edit of a media is under way, so that the last answer is the last word.
+    """
 
     def __init__(
         self,
@@ -30,6 +37,7 @@ class Editing:
         self._source = source
         self._catalogue = catalogue
         self._emit = emit
+        self._locks: dict[Inode, trio.Lock] = {}
 
     async def edit(self, inode: Inode, edits: Edits) -> None:
         """Returns when the service has confirmed, and the catalogue shows what it confirmed.
@@ -38,6 +46,15 @@ class Editing:
         lost, which is then looked into. Raises NotFound, ValueRefused, Unsupported, Denied, Late,
         Unavailable, InvalidReply.
         """
+        lock = self._locks.setdefault(inode, trio.Lock())
+        try:
+            async with lock:
+                await self._edit(inode, edits)
+        finally:
+            if not (lock.locked() or lock.statistics().tasks_waiting):
+                self._locks.pop(inode, None)
+
+    async def _edit(self, inode: Inode, edits: Edits) -> None:
         media = self._catalogue.views.media(inode)
         if media is None:
             raise NotFound(f"inode {inode} is gone")
@@ -50,6 +67,8 @@ class Editing:
         except trio.Cancelled:
             self._nursery.start_soon(self._look_again, media)
             raise
+        if self._catalogue.views.media(inode) is None:
+            raise NotFound(f"media {media.id} was deleted meanwhile")
         # What the service shows now is newer than any page that was asked for before.
         clock = self._catalogue.database.tick()
         if edited.media is not None:
@@ -59,14 +78,24 @@ class Editing:
         log.info("media %s: %s changed", media.id, ", ".join(sorted(edits)))
 
     async def _look_again(self, media: Media) -> None:
-        """Whether an edit of which no answer came was made all the same."""
+        """Whether an edit of which no answer came was made all the same. Raises nothing: a task that
+        fails would end the mount."""
+        for pause_s in LOOK_AFTER_S:
+            await trio.sleep(pause_s)
+            try:
+                await self._look(media)
+            except MediafsError as error:
+                log.debug("media %s: whether the edit was made cannot be told yet: %s", media.id, error)
+            else:
+                return
+        log.info("whether the edit of media %s was made will show in a listing", media.id)
+
+    async def _look(self, media: Media) -> None:
         clock = self._catalogue.database.tick()
         try:
             record = await self._source.media(media, urgency=Urgency.BACKGROUND)
         except NotFound:
             self._emit(self._catalogue.contents.remove(media.id))
-        except MediafsError as error:
-            log.info("whether the edit of media %s was made will show in a listing: %s", media.id, error)
         else:
             self._emit(self._catalogue.contents.put([record], clock, dated=False))
 

@@ -1,15 +1,14 @@
 """The record of what was deleted, kept so that neither a crash nor a power cut loses a line.
 
 `deletions.jsonl` has one line for each deletion that was sent to the service. `deletions.state`
-holds the brake, and the deletions under way: one that a crash interrupts gets its line at the next
-start. Both outlive the catalogue, which may be set aside and listed anew.
+holds the brake, and the deletions whose line is still to be written: one that a crash interrupts gets
+its line at the next start. Both outlive the catalogue, which may be set aside and listed anew.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +17,11 @@ from typing import Final
 
 from ..errors import LocalFailure, NoRoom
 
-log = logging.getLogger(__name__)
-
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_TAIL: Final = 1 << 20
+"""Bytes of the last lines: some thousands of them."""
+_IDENTITY: Final = ("time", "media", "pid")
+"""What tells one deletion from another."""
 
 
 class Journal:
@@ -31,8 +32,8 @@ class Journal:
         self._lines = folder / "deletions.jsonl"
         self._state = folder / "deletions.state"
 
-    def state(self) -> dict[str, object]:
-        """What was kept last; nothing where there is none. A file that cannot be read is set aside."""
+    def state(self) -> dict[str, object] | None:
+        """What was kept last, and nothing where there is none; None where it cannot be made out."""
         try:
             kept = json.loads(self._state.read_bytes())
             if isinstance(kept, dict):
@@ -43,8 +44,7 @@ class Journal:
             pass
         except OSError as error:
             raise LocalFailure(f"{self._state} cannot be read: {error.strerror}") from error
-        log.warning("%s is damaged; the count of deletions starts anew", self._state)
-        return {}
+        return None
 
     def keep(self, state: Mapping[str, object]) -> None:
         """Replaces the state as a whole."""
@@ -59,19 +59,30 @@ class Journal:
             self._sync_folder()
 
     def write(self, line: Mapping[str, object]) -> None:
-        """Appends one line."""
+        """Appends one line, whole or not at all."""
         with _explained(self._lines):
             made = not self._lines.exists()
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             descriptor = os.open(self._lines, flags, 0o600)
             try:
-                # One write: a line is there whole, or not at all.
-                os.write(descriptor, json.dumps(line, ensure_ascii=True).encode() + b"\n")
-                os.fsync(descriptor)
+                _append(descriptor, json.dumps(line, ensure_ascii=True).encode() + b"\n")
             finally:
                 os.close(descriptor)
             if made:
                 self._sync_folder()
+
+    def has(self, line: Mapping[str, object]) -> bool:
+        """Whether one of the last lines is of this same deletion: a crash may come after its line was
+        written, and before the state said so."""
+        try:
+            with self._lines.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+                last = file.read().splitlines()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise LocalFailure(f"{self._lines} cannot be read: {error.strerror}") from error
+        return any(_same(each, line) for each in last)
 
     def _sync_folder(self) -> None:
         descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -79,6 +90,32 @@ class Journal:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _append(descriptor: int, data: bytes) -> None:
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        # A power cut in the middle of a line: what follows must not be lost in it.
+        data = b"\n" + data
+    try:
+        written = os.write(descriptor, data)
+        if written < len(data):
+            # A disk that fills up takes what fits, and only the next write says why.
+            written += os.write(descriptor, data[written:])
+        if written < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+    os.fsync(descriptor)
+
+
+def _same(text: bytes, line: Mapping[str, object]) -> bool:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and all(found.get(key) == line.get(key) for key in _IDENTITY)
 
 
 @contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -20,8 +22,10 @@ from mediafs.model import (
     Conversation,
     ConversationId,
     Everything,
+    Inode,
     Media,
     MediaId,
+    Owner,
     Recent,
     User,
     UserId,
@@ -211,8 +215,6 @@ def test_a_catalogue_that_cannot_be_trusted_is_set_aside(
         path.write_bytes(b"this is no database" * 1000)
     if damage == "truncated":
         # As after a crash: not closed in order.
-        import sqlite3
-
         connection = sqlite3.connect(path)
         connection.execute("UPDATE meta SET value = 'false' WHERE key = 'closed'")
         connection.commit()
@@ -246,3 +248,129 @@ def test_places_are_named_only_where_somebody_has_looked(tmp_path: Path) -> None
         recent, _ = here.directories.get("view", "recent")
         (change,) = here.contents.put([make_media(2)], here.database.tick())
         assert {place for place, _ in change.places} == {day, recent}
+
+
+# --- edits and deletions -----------------------------------------------------------------------------
+
+
+def shown(here: Catalogue, id_: str) -> Media:
+    (inode,) = here.database.execute("SELECT inode FROM media WHERE id = ?", (id_,)).fetchone()
+    media = here.views.media(Inode(inode))
+    assert media is not None
+    return media
+
+
+def test_a_page_asked_before_an_edit_does_not_overwrite_it(tmp_path: Path) -> None:
+    with opened(tmp_path) as here:
+        take(here, make_media(1), make_media(2))
+        asked = here.database.tick()
+        here.contents.put([make_media(1, title="edited")], here.database.tick(), dated=False)
+        (change,) = here.contents.put([make_media(1), make_media(2, title="news")], asked)
+        assert change.media == "2", "of which nothing newer is known"
+        assert shown(here, "1").title == "edited"
+        take(here, make_media(1, title="later"))
+        assert shown(here, "1").title == "later"
+
+
+def test_an_older_page_that_is_the_first_to_date_a_media_does_not_undo_its_edit(tmp_path: Path) -> None:
+    with opened(tmp_path) as here:
+        clock = here.database.tick()
+        here.contents.put([make_media(1)], clock, dated=False, conversation=Conversation(ConversationId("7")))
+        asked = here.database.tick()
+        here.contents.put([make_media(1, title="edited")], here.database.tick(), dated=False)
+        here.contents.put([make_media(1)], asked, dated=True)
+        assert shown(here, "1").title == "edited"
+        assert len(here.views.children(Recent())) == 1, "that it belongs into by-date is true all the same"
+        assert here.views.children(Everything())[0].links == 3
+
+
+def test_a_page_asked_before_a_deletion_does_not_bring_it_back(tmp_path: Path) -> None:
+    with opened(tmp_path) as here:
+        take(here, make_media(1))
+        asked = here.database.tick()
+        here.contents.remove(MediaId("1"))
+        assert here.contents.put([make_media(1)], asked) == []
+        here.contents.put([make_media(1)], asked, conversation=Conversation(ConversationId("7")))
+        assert names(here) == {}
+        assert here.views.conversations() == []
+        (change,) = here.contents.put([make_media(1)], here.database.tick())
+        assert change.kind is ChangeKind.ADDED
+
+
+@pytest.mark.parametrize("left_first", [False, True])
+def test_the_name_of_a_person_goes_with_the_last_media(tmp_path: Path, left_first: bool) -> None:
+    with opened(tmp_path) as here:
+        take(here, make_media(1), make_media(2), make_media(3, owner="2000"))
+        here.contents.remove(MediaId("1"))
+        assert here.views.person_folder(UserId("1000")) == "Owner 1000 (1000)"
+        if left_first:
+            here.contents.leave_user(User(UserId("1000")), here.database.tick())
+        here.contents.remove(MediaId("2"))
+        assert here.views.person_folder(UserId("1000")) is None
+        assert here.views.person_folder(UserId("2000")) is not None
+
+
+def test_a_clash_is_forgotten_with_the_last_that_wanted_the_name(tmp_path: Path) -> None:
+    with opened(tmp_path) as here:
+        twins = [make_media(n, filename="media-secretsecret-1.png", filename_is_unique=True) for n in (1, 2)]
+        take(here, *twins)
+        (renamed,) = {name for id_, name in names(here).items() if id_ == "2"}
+        here.contents.remove(MediaId("1"))
+        assert names(here) == {"2": renamed}, "the end of one renames no other"
+        here.contents.remove(MediaId("2"))
+        assert here.database.execute("SELECT COUNT(*) FROM clash").fetchone() == (0,)
+
+
+SECRETS = ("a secret title", "a secret word", "Jane Secret", "secret.png", "secretrecord")
+
+
+def secret(number: int) -> Media:
+    return make_media(
+        number,
+        title=SECRETS[0],
+        description=SECRETS[1] * 300,  # larger than a page of the database
+        owner=None,
+        filename=SECRETS[3],
+        record='{"secretrecord": 1}',
+        latitude=48.117266,
+    )
+
+
+def on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("catalogue.sqlite3*"))
+
+
+def test_nothing_on_disk_holds_the_text_of_what_was_deleted(tmp_path: Path) -> None:
+    owner = Owner(id=UserId("77"), name=SECRETS[2])
+    with opened(tmp_path, identity="another") as here:
+        take(here, secret(1))
+    with opened(tmp_path) as here:  # the other one is set aside
+        take(here, *(make_media(n) for n in range(10, 400)))
+        media = replace(secret(1), owner=owner)
+        take(here, media, replace(secret(2), owner=owner), conversation="7")
+        take(here, replace(media, title=f"{SECRETS[0]}, changed"), conversation="7")
+        before = on_disk(tmp_path)
+        assert all(text.encode() in before for text in SECRETS)
+        for id_ in ("1", "2"):
+            here.contents.remove(MediaId(id_))
+        here.scrub()
+        after = on_disk(tmp_path)
+        assert [text for text in SECRETS if text.encode() in after] == []
+        assert b"48.117266" not in after
+        assert list(tmp_path.glob("*set-aside*")) == []
+        assert len(names(here)) == 390
+        row = here.database.execute("SELECT * FROM media WHERE id = '1'").fetchone()
+        assert [value for value in row if value not in (0, "", None, "{}")] == [row[0], "1", row[-2]], (
+            "its inode, its id, and the clock"
+        )
+    assert [text for text in SECRETS if text.encode() in on_disk(tmp_path)] == []
+
+
+def test_a_directory_that_was_removed_comes_back_under_another_inode(tmp_path: Path) -> None:
+    with opened(tmp_path) as here:
+        first, _ = here.directories.get("day", "7")
+        here.directories.retire("day", "7")
+        assert here.directories.known("day", "7") is None
+        assert here.directories.by_inode(first) is None
+        second, _ = here.directories.get("day", "7")
+        assert second > first

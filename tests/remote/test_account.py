@@ -24,7 +24,7 @@ from mediafs.errors import (
     NotReady,
     Unavailable,
 )
-from mediafs.model import AccountName, Conversation, ConversationId, MediaId, Question, Span, Urgency
+from mediafs.model import AccountName, Conversation, ConversationId, MediaId, Question, Removal, Span, Urgency
 from mediafs.remote import CredentialState, RemoteAccount, RemoteOptions, TransportOptions
 from mediafs.source import Source
 from mediafs.vendors.apizee import Apizee, ApizeeOptions
@@ -631,3 +631,50 @@ async def test_no_repr_shows_a_secret() -> None:
     async with account(Network([page()])) as source:
         await listed(source)
         assert TOKEN not in repr(source) + repr(source.statistics()) + repr(vars(source))
+
+
+# --- changes
+
+
+LOST = httpx.ReadError("cut")
+GONE = httpx.Response(404, json={"error": "Media not found"})
+
+
+@pytest.mark.parametrize(
+    ("answers", "carried_out"),
+    [
+        ([httpx.Response(200, json=[])], True),
+        ([GONE], False),
+        ([LOST, GONE], True),
+        ([httpx.ReadTimeout("late"), GONE], True),
+        ([httpx.Response(502), GONE], True),
+        ([httpx.ConnectError("no route"), GONE], False),
+        ([httpx.Response(429), GONE], False),
+    ],
+)
+async def test_a_deletion_that_a_lost_answer_has_carried_out_counts(
+    answers: list[Answer], carried_out: bool, autojump_clock: MockClock
+) -> None:
+    """Else the brake would never trip on a bad line."""
+    async with account(Network(answers)) as source:
+        erased = await source.erase(make_media(1), Removal.PERMANENT, urgency=PERSON)
+    assert erased.carried_out is carried_out
+
+
+@pytest.mark.parametrize(
+    ("answers", "undecided"),
+    [
+        ([LOST] * 3, True),
+        ([httpx.ConnectError("no route")] * 3, False),
+        ([httpx.Response(503)] * 3, True),
+        ([httpx.Response(403, json={})], False),
+        ([LOST, httpx.Response(403, json={})], False),
+    ],
+)
+async def test_it_is_known_whether_a_failed_deletion_may_have_been_carried_out(
+    answers: list[Answer], undecided: bool, autojump_clock: MockClock
+) -> None:
+    async with account(Network(answers)) as source:
+        with pytest.raises(MediafsError) as caught:
+            await source.erase(make_media(1), Removal.PERMANENT, urgency=PERSON)
+    assert caught.value.undecided is undecided
