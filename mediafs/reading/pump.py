@@ -141,6 +141,8 @@ class Pump:
                     content.filled(spool, piece.stop)
 
             cut = await self._receive(body, scope, assembly, keep)
+            if cut is None and content.edition.size is None and assembly.position == 0:
+                raise InvalidReply(f"{self._name}: an empty body, and its size is not known")
             if cut is None:
                 await store.finish(assembly.position)
                 content.edition.size = assembly.position

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from .faults import FACTOR, FAULTS, Fault
+from .faults import FACTOR, Fault
 from .operations import SUCCESS, Delete, Operation, Target
 from .stage import Stage, eventually
+from .table import Cell
 
 CELLS: Final = "MEDIAFS_CELLS"
 """A folder: each cell that was run leaves a line of JSON there."""
@@ -89,15 +90,20 @@ def run(stage: Stage, operation: Operation, target: Target, fault: Fault) -> Out
         took_s=round(took * FACTOR, 2),
         sent=sent,
     )
-    _keep(outcome)
     return outcome
 
 
-def _keep(outcome: Outcome) -> None:
+def judge(outcome: Outcome, cell: Cell) -> None:
+    """Fails where it is not what the table promises."""
+    fewest = cell.sent if cell.at_least < 0 else cell.at_least
+    assert outcome.saw == (cell.sees,), outcome
+    assert outcome.took_s <= cell.within_s + SLACK_S * FACTOR, outcome
+    assert fewest <= outcome.sent <= cell.sent, outcome
+
+
+def keep(outcome: Outcome) -> None:
+    """For the document, where a run is made for it."""
     folder = os.environ.get(CELLS)
     if folder:
         with Path(folder, f"{os.getpid()}.jsonl").open("a") as file:
             file.write(json.dumps(asdict(outcome)) + "\n")
-
-
-__all__ = ["CELLS", "FAULTS", "Outcome", "run"]

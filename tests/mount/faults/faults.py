@@ -18,8 +18,6 @@ WAIT_S: Final = 5
 FOR_EVER_S: Final = 600.0
 """Of the sandbox's time: longer than any deadline."""
 
-EdgeName = Literal["early", "late"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
@@ -36,6 +34,8 @@ class Fault:
     """When it is over by itself."""
     cuts: bool = False
     """After how many bytes it strikes is the operation's to say."""
+    outlasts: bool = False
+    """It asks for a wait that is longer than the operation's deadline."""
 
 
 def _once(kind: str, **fields: Any) -> tuple[Mapping[str, Any], ...]:
@@ -47,14 +47,7 @@ def _always(kind: str, **fields: Any) -> tuple[Mapping[str, Any], ...]:
 
 
 def _throttled(words: str, form: str) -> Fault:
-    return Fault(
-        name=f"429 once, {words}", script=_once("status", status=429, wait_s=WAIT_S, wait_form=form)
-    )
-
-
-def _seconds(daemon_s: float) -> float:
-    """Of the sandbox's time."""
-    return daemon_s / FACTOR
+    return Fault(name=f"429 once, {words}", script=_once("status", status=429, wait_s=WAIT_S, wait_form=form))
 
 
 _FAULTS: Final[Sequence[Fault]] = (
@@ -82,16 +75,12 @@ _FAULTS: Final[Sequence[Fault]] = (
     Fault(name="404", script=_always("status", status=404)),
     Fault(name="409", script=_always("status", status=409)),
     Fault(name="410", script=_always("status", status=410)),
-    *(
-        Fault(name=f"{status} once", script=_once("status", status=status)) for status in (500, 502, 503)
-    ),
+    *(Fault(name=f"{status} once", script=_once("status", status=status)) for status in (500, 502, 503)),
     Fault(
         name="503 once, Retry-After",
         script=_once("status", status=503, wait_s=WAIT_S, wait_form="retry-seconds"),
     ),
-    *(
-        Fault(name=f"{status} always", script=_always("status", status=status)) for status in (500, 502, 503)
-    ),
+    *(Fault(name=f"{status} always", script=_always("status", status=status)) for status in (500, 502, 503)),
     Fault(
         name="500, 502, 503 for a minute",
         script=(
@@ -119,7 +108,8 @@ _FAULTS: Final[Sequence[Fault]] = (
     Fault(name="429 always, 1 s", script=_always("status", status=429, wait_s=1, wait_form="retry-seconds")),
     Fault(
         name="429 once, a wait beyond the deadline",
-        script=_once("status", status=429, wait_s=80, wait_form="retry-seconds"),
+        script=_once("status", status=429, wait_form="retry-seconds"),
+        outlasts=True,
     ),
     Fault(name="429 once, no header", script=_once("status", status=429, wait_form="none")),
     Fault(name="401 once", script=_once("status", status=401)),

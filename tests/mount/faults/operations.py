@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from mediafs.sandbox.media import NoiseBody, read_all
 
-from .faults import FAULTS, Fault
+from .faults import Fault
 from .stage import LISTED_FOR, SHOWN, Stage
 
 MIB: Final = 1 << 20
@@ -46,6 +44,8 @@ class Target:
     """A descriptor that is open before anything goes wrong."""
     title: str = ""
     """Given at the service."""
+    deceived: bool = False
+    """The service says that it is gone, and has it."""
     tried: int = 0
 
     @property
@@ -118,10 +118,13 @@ class Operation(ABC):
 
     def before(self, stage: Stage, target: Target, fault: Fault) -> None:
         """What a process did before anything went wrong."""
+        assert target.opened < 0
 
     def arm(self, stage: Stage, target: Target, fault: Fault) -> None:
         request = self.request(target)
         edge = {"after_bytes": self.cut_after} if fault.cuts else {}
+        if fault.outlasts:
+            edge = {"wait_s": int(self.deadline_s) + 10}
         for each in fault.script:
             stage.box.fault(**{**request, **each, **edge})
         if fault.options:
@@ -216,7 +219,9 @@ class LookUp(Operation):
                 stage.root / f"by-conversation/c{number}", media, number, ids=frozenset({media})
             )
         stage.add(1000, "by-date/2025/03/01", size=1000, conversation="proof")
+        # That the service heeds the filter is asked once a day.
         assert len(os.listdir(stage.root / "by-conversation/proof")) == 1
+        stage.show("by-date")
         return found
 
     def request(self, target: Target) -> dict[str, Any]:
@@ -447,7 +452,7 @@ class Update(Operation):
         assert record is not None
         stands = record["title"] == target.wanted
         assert stands or (saw != SUCCESS and record["title"] == (target.title or f"m{target.number}")), record
-        return os.getxattr(target.path, "user.mediafs.title").decode() == record["title"]
+        return os.getxattr(target.path, "user.mediafs.title").decode() == str(record["title"])
 
 
 class Get(Update):
@@ -462,9 +467,13 @@ class Get(Update):
         super().arm(stage, target, fault)
 
 
+LIES: Final = frozenset({"404", "410", "nothing, as 200"})
+"""With these the service says of a media that it has that it is gone; its word is believed."""
+
+
 class Delete(Operation):
     name = "delete"
-    words = "`rm` with `delete = \"permanent\"`"
+    words = '`rm` with `delete = "permanent"`'
     deadline_s = 70
     method = "DELETE"
     cut_after = 1
@@ -488,15 +497,21 @@ class Delete(Operation):
                 assert os.fstat(target.opened).st_nlink == 0
         return saw
 
+    def arm(self, stage: Stage, target: Target, fault: Fault) -> None:
+        super().arm(stage, target, fault)
+        target.deceived = fault.name in LIES
+
     def agrees(self, stage: Stage, target: Target, saw: str) -> bool:
         target.close()
         there = stage.record(target.media) is not None
-        assert not (there and saw == SUCCESS), "`rm` succeeds when the service has confirmed"
+        if there and saw == SUCCESS:
+            assert target.deceived, "`rm` succeeds when the service has confirmed"
+            # A listing shows the media again.
+            assert stage.mount.mediafs("refresh", str(target.path.parent)).returncode == 0
         views = (target.path, stage.root / "by-user" / "1000" / target.path.name)
         return all(path.exists() == there for path in views)
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
-    each.name: each
-    for each in (List(), LookUp(), Get(), Open(), Read(), SecondRange(), Update(), Delete())
+    each.name: each for each in (List(), LookUp(), Get(), Open(), Read(), SecondRange(), Update(), Delete())
 }

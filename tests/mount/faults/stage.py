@@ -39,6 +39,7 @@ class Stage:
     front: Front
     mount: Mount
     daemon: subprocess.Popen[bytes]
+    shown_at: str = SHOWN
     shown: list[str] = field(default_factory=list)
 
     @property
@@ -56,15 +57,16 @@ class Stage:
         """Id -> file in a folder; lists it."""
         return {int(os.getxattr(path, "user.mediafs.id")): path for path in (self.root / folder).iterdir()}
 
-    def show(self) -> None:
+    def show(self, folder: str = SHOWN) -> None:
         """Lists the folder that is to be shown at once from now on."""
-        self.shown = sorted(os.listdir(self.root / SHOWN))
+        self.shown_at = folder
+        self.shown = sorted(os.listdir(self.root / folder))
         assert self.shown
 
     def check_shown(self, gone: Path | None = None) -> None:
         """The known folder is shown at once, whatever the service does."""
         began = time.monotonic()
-        found = set(os.listdir(self.root / SHOWN))
+        found = set(os.listdir(self.root / self.shown_at))
         assert time.monotonic() - began < 2
         missing = {gone.name} if gone is not None else set()
         assert set(self.shown) - missing <= found <= set(self.shown)
