@@ -15,6 +15,7 @@ from mediafs.mount import Deadlines
 from mediafs.reading import ReadingOptions
 
 from ..mounting import REPOSITORY
+from .faults import FAULTS
 from .operations import OPERATIONS, SUCCESS
 from .table import AT_ONCE_S, TABLE, Cell, NotApplicable, cells
 
@@ -81,7 +82,8 @@ def _parts() -> Iterator[str]:
         yield f"## {title}\n\n{operation.words[0].upper()}{operation.words[1:]}.\n\n"
         yield "| fault | the process sees | within | requests | remarks |\n|---|---|---|---|---|\n"
         reasons: dict[str, list[str]] = {}
-        for fault, row in TABLE[operation.name].items():
+        for fault in FAULTS:
+            row = TABLE[operation.name][fault]
             if isinstance(row, Cell):
                 yield "| " + " | ".join(_cells(fault, row)) + " |\n"
             else:
