@@ -26,6 +26,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
 
+from mediafs.sandbox.media import NoiseBody, sha256_of
 from mediafs.sandbox.testing import Box, sandbox_process
 
 from .mounting import Mount, prepared
@@ -35,7 +36,11 @@ WORKERS: Final = ("read", "read", "read", "find", "ls", "edit", "edit", "delete"
 
 FIRST, LAST = "2025-05-01", "2025-06-30"
 MEDIA: Final = 300
-LARGE: Final = (3_000_000, 5_000_000, 6_500_000, 9_000_000, 12_000_000)
+LARGE: Final = (5_000_000, 6_500_000, 9_000_000, 12_000_000)
+"""Sizes of media that are streamed, while their content changes."""
+LARGE_FROM: Final = 1_000_000
+LARGE_DAYS: Final = 10
+"""They were created on the first days of May."""
 LINES: Final = (
     f'since = "{FIRST}"',
     'fresh_for = "2s"',  # so that listings are refreshed all the time
@@ -127,10 +132,12 @@ class Worker:
             act()
             self.diary.done += 1
 
-    def file(self, part: Part | None = None) -> tuple[Path, int] | None:
+    def file(self, part: Part | None = None, *, large: bool = False) -> tuple[Path, int] | None:
         """Some file of those that a day shows, and its number."""
-        day = 1 + self.dice.randrange(30)
-        folder = self.root / f"by-date/2025/{self.dice.choice(('05', '06'))}/{day:02}"
+        month, day = self.dice.choice(("05", "06")), 1 + self.dice.randrange(30)
+        if large:
+            month, day = "05", 1 + self.dice.randrange(LARGE_DAYS)
+        folder = self.root / f"by-date/2025/{month}/{day:02}"
         try:
             paths = list(folder.iterdir())
         except OSError as error:
@@ -142,18 +149,19 @@ class Worker:
         for path in paths:
             try:
                 media = int(os.getxattr(path, "user.mediafs.id"))
+                fits = not large or path.stat().st_size >= LARGE_FROM
             except OSError as error:
                 if error.errno != errno.ENOENT:  # gone since
                     self.diary.met(error.errno or 0, f"asking {path.name} for its id")
                 continue
-            if part in (None, Part.of(media)):
+            if fits and part in (None, Part.of(media)):
                 return path, media
         return None
 
     # --- reading
 
     def read(self) -> None:
-        found = self.file()
+        found = self.file(large=self.dice.random() < 0.4)
         if found is None:
             return
         path, media = found
@@ -183,9 +191,11 @@ class Worker:
                 for at in offsets:
                     parts[at] = _pread(descriptor, min(step, size - at), at)
                 return hashlib.sha256(b"".join(parts[at] for at in sorted(parts))).hexdigest()
-        digest = hashlib.sha256()
+        digest, slow = hashlib.sha256(), size >= LARGE_FROM and piece >= 65_536
         while data := os.read(descriptor, piece):
             digest.update(data)
+            if slow:  # as a player: there is time for the content to change
+                time.sleep(self.dice.uniform(0, 0.02))
         return digest.hexdigest()
 
     def _is_true(self, media: int, digest: str) -> bool:
@@ -346,10 +356,14 @@ class Weather:
             elif media is None:
                 continue
             elif choice == "replace":
-                size = media["size"] if dice.random() < 0.5 else dice.randrange(10_000, 300_000)
-                body = dice.randbytes(size)
-                self.believe(media["id"], hashlib.sha256(body).hexdigest())
-                self.box.update(media["id"], body=body)
+                large = [m for m in known if m["size"] >= LARGE_FROM]
+                if large and dice.random() < 0.5:
+                    media = dice.choice(large)
+                size, seed = media["size"], dice.randrange(1 << 30)
+                if dice.random() < 0.3:
+                    size = size - 4096 if size >= LARGE_FROM else dice.randrange(10_000, 300_000)
+                self.believe(media["id"], sha256_of(NoiseBody(size=size, seed=seed)))
+                self.box.update(media["id"], size=size, seed=seed)
             elif choice == "retitle":
                 self.box.update(media["id"], title=f"by the service {dice.randrange(1000)}")
             elif dice.random() < 0.7:
@@ -447,8 +461,11 @@ def storm(seconds: float, seed: int = 1) -> Report:
     dice = random.Random(seed)
     sandbox = sandbox_process(media=MEDIA, users=4, first=FIRST, last=LAST, rate_limit=1_000_000)
     with sandbox as box, prepared(box.url, lines=LINES) as mount:
-        for number, size in enumerate(LARGE * 2):
-            box.add(size=size, seed=number, created=f"2025-05-{1 + 3 * number:02}T10:00:00+00:00")
+        for number in range(3 * LARGE_DAYS):
+            streamed = number % len(Part) < 2
+            size = LARGE[number % len(LARGE)] if streamed else 20_000
+            created = f"2025-05-{1 + number % LARGE_DAYS:02}T10:00:{number:02}+00:00"
+            box.add(size=size, seed=number, created=created)
         truth = mount.folder / "truth"
         truth.mkdir()
         weather = Weather(box, truth, dice)
