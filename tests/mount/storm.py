@@ -53,8 +53,8 @@ END_WITHIN_S: Final = 80.0
 """After the end a process may still wait for one operation: no deadline is longer."""
 AGREE_WITHIN_S: Final = 60.0
 """A failure is remembered for up to 15 s, in which old listings are shown."""
-MORE_MEMORY_KIB: Final = 64 << 10
-"""What the daemon may have gained: its budget of blocks, full now, and as much again."""
+MORE_MEMORY_KIB: Final = 32 << 10
+"""What the daemon may have gained: its budget of blocks, streams under way, and what malloc keeps."""
 MORE_DESCRIPTORS: Final = 16
 """Idle connections that are kept."""
 

@@ -36,7 +36,7 @@ operation succeeds once the fault is over, without anybody doing anything.
 
 **The process sees** what its system call came to: `success`, or an errno. **Within** is the bound on the
 time that it waits, with the default deadlines; "at once" is a second. The tests run the daemon on a clock
-that goes ten times as fast, with these same deadlines, and a little is allowed for a busy machine.
+that goes ten times as fast, with these same deadlines, and 1.5 s of true time are allowed for a busy machine.
 **Requests** is how often the request was sent in all, and so what was retried: three times at most after a
 failure, five times after a 429, each waited for as long as the service asks.
 

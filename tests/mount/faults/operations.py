@@ -290,7 +290,10 @@ class Bytes(Operation):
 
 class Open(Bytes):
     name = "open"
-    words = "`open` of a file whose size the record does not tell"
+    words = (
+        "`open` of a file whose size the record does not tell; any other is opened without a request, whatever"
+        " the service does"
+    )
     deadline_s = 15
     size = 300_000
     cut_after = 0

@@ -49,9 +49,9 @@ class Cell:
         """For the document: what was sent again."""
         fewest = self.sent if self.at_least < 0 else self.at_least
         if self.sent == 0:
-            return "no request arrives"
+            return "none arrives"
         if self.sent == fewest:
-            return "nothing" if self.sent == 1 else f"sent {self.sent} times"
+            return "sent once" if self.sent == 1 else f"sent {self.sent} times"
         return f"sent {fewest} to {self.sent} times"
 
 
