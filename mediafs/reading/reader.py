@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Set
+from collections.abc import AsyncIterator, Callable, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ from .live import LiveReader
 from .options import ReadingOptions, ReadingStatistics, Tally
 from .plan import Fetch
 from .pump import Pump
+from .settling import Settling
 from .spool import MakeStore, MemorySpool, Store, make_spool
 from .stream import Stream
 
@@ -53,6 +54,16 @@ class Reader:
     def content(self) -> object:
         """The same object for readers of the same bytes, and for no others."""
         return self._content
+
+    @property
+    def held(self) -> Content:
+        """For `Reading`: what it shares with other readers of the version."""
+        return self._content
+
+    @property
+    def spools(self) -> bool:
+        """Whether the whole body is on its way into a spool, or there."""
+        return self._content.spool is not None
 
     async def settle(self) -> int:
         """The size of the media in bytes: of the record, else as the service tells it.
@@ -216,6 +227,7 @@ class Reading:
         self._source = source
         self._make_store = make_store or self._spool
         self._nursery = nursery
+        self._settling = Settling(nursery)
         self._tally = Tally()
         self._blocks = Blocks(options.memory, options.block)
         self._open: dict[Version, Content] = {}
@@ -239,6 +251,27 @@ class Reading:
                 tally=self._tally,
             )
         return Reader(self, content, urgency)
+
+    async def settle(self, reader: Reader, known: Callable[[int], Version]) -> None:
+        """Finds out the size of a media whose record does not tell it. `known` is told, and answers with the
+        version by which the same bytes go from then on; what it raises is raised here.
+
+        Raises what `Reader.settle` raises, and then the reader is not the caller's any more. After Late, or
+        where the caller was cancelled, a body that is on its way is fetched on behind for who asks next.
+        """
+        content = reader.held
+
+        def tell(size: int) -> None:
+            self._rename(content, known(size))
+
+        await self._settling.settle(reader, tell)
+
+    def _rename(self, content: Content, version: Version) -> None:
+        """What is held goes on under another key."""
+        if self._open.get(content.version) is content and version not in self._open:
+            del self._open[content.version]
+            content.version = version
+            self._open[version] = content
 
     def open_live(self, media: Media) -> LiveReader:
         """A reader of what is behind a live name now; its one request is made at once. Close it."""

@@ -7,13 +7,14 @@ of `Listings` first. Attributes and extended attributes never cost a request.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from urllib.parse import unquote
 
 from cachetools import LRUCache
 
 from ..catalogue import Catalogue, Stat
-from ..errors import Forbidden, NotFound
+from ..errors import Changed, Forbidden, NotFound
 from ..model import (
     Change,
     Conversation,
@@ -282,21 +283,18 @@ class Tree:
     # --- bytes -------------------------------------------------------------------------------------
 
     async def open(self, inode: Inode) -> OpenFile | LiveFile:
-        """No request, unless the size is not known yet. Raises NotFound, and why `settle` failed."""
+        """No request, unless the size is not known yet. Raises NotFound, and why `Reading.settle` failed."""
         if self._catalogue.views.stat(inode) is None and isinstance(node := self._node(inode), Live):
             return await self._live.open(node)
         media = self._media(inode)
-        version = Version(self._options.account, media.id, media.validator)
+        version = self._version(media)
         # Pages of the kernel may be kept only while a change of content would be noticed: else those
         # of two contents could meet in one file.
         keep = self._shown.get(inode) == version and self._reading.remembers(version)
         reader = self._reading.open(media, version)
         if media.size is None:
-            try:
-                self._catalogue.contents.settle(inode, await reader.settle())
-            except BaseException:
-                await reader.close()
-                raise
+            await self._reading.settle(reader, lambda size: self._settled(inode, media, size))
+            version = self._version(self._media(inode))
         self._shown[inode] = version
         return OpenFile(
             reader,
@@ -304,6 +302,17 @@ class Tree:
             attributes=lambda: self.attributes(inode),
             changed=lambda: self._shown.pop(inode, None),
         )
+
+    def _version(self, media: Media) -> Version:
+        return Version(self._options.account, media.id, media.validator)
+
+    def _settled(self, inode: Inode, media: Media, size: int) -> Version:
+        """The size of `media`, which no record tells, was found out. Raises NotFound, and Changed where the
+        record is of another content by now."""
+        if self._media(inode).validator not in (media.validator, replace(media, size=size).validator):
+            raise Changed(f"media {media.id}: changed while its size was found out")
+        self._catalogue.contents.settle(inode, size)
+        return self._version(self._media(inode))
 
     # --- extended attributes -----------------------------------------------------------------------
 
