@@ -82,6 +82,8 @@ class Source(Protocol):
         """The bytes of a media. `if_range` is a strong ETag; a 200 with another one means that the content
         changed.
 
+        The whole of a media of which each download counts is asked for without a range.
+
         Raises NotFound, Denied, NotReady (204), Late, Unavailable, InvalidReply on entering.
         """
         ...

@@ -18,9 +18,10 @@ from typing import Any
 
 from ..errors import MediafsError
 from ..mount import FuseUnavailable, UnmountFailed, unmount
+from ..vendors import VENDORS
 from .background import Started, start
 from .common import complain, say
-from .demo_accounts import KINDS, DemoAccount, demo_account
+from .demo_accounts import DemoAccount, demo_account
 from .exits import Exit
 
 
@@ -28,7 +29,7 @@ def demo(given: argparse.Namespace) -> Exit:
     """Returns when Ctrl-C (or SIGTERM) has ended the mounts and the sandboxes."""
     default = Path("~/mediafs-demo").expanduser()
     place = Path(given.mountpoint).expanduser().absolute() if given.mountpoint else default
-    places = {given.vendor: place} if given.vendor else {vendor: place / vendor for vendor in KINDS}
+    places = {given.vendor: place} if given.vendor else {vendor: place / vendor for vendor in VENDORS}
     # From here on Ctrl-C is ours: it reaches the children's group only through us.
     ended = _Ended()
     with ExitStack() as stack:
@@ -41,7 +42,7 @@ def demo(given: argparse.Namespace) -> Exit:
                 stack.enter_context(_folder(made))
             facts = stack.enter_context(_sandbox(vendor, given.media))
             shown.append((vendor, mountpoint, facts))
-        accounts = [demo_account(vendor, facts) for vendor, _, facts in shown]
+        accounts = [demo_account(facts) for _, _, facts in shown]
         config = folder / "config.toml"
         config.write_text("\n".join(account.table for account in accounts))
         config.chmod(0o600)
@@ -189,6 +190,7 @@ def _more(places: Mapping[str, Path]) -> str:
             f"    ls {place}/by-user {place}/by-conversation/5000",
             f"    f=$(ls {place}/recent/* | head -1)",
             '    setfattr -n user.mediafs.title -v "A new title" "$f" ; getfattr -d "$f" ; rm "$f"',
+            f"    rm -r {place}/by-conversation/5001",
         ]
     if place := places.get("zoom"):
         lines += [f"    rm {place}/recent/*.m4a ; ls {place}/trash ; mv {place}/trash/* {place}/recent/"]

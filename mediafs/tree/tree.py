@@ -95,7 +95,7 @@ class Tree:
         self._changing = Changing(
             catalogue, listings, deletions, editing, options, dates=self._folders.dates, emit=emit
         )
-        self._said = Said(catalogue, listings, self._folders.dates, options)
+        self._said = Said(catalogue, listings, self._folders.dates, options, reading.cached)
         self._live = LiveNames(catalogue, reading, ids)
         self._totals: tuple[int, int, int] | None = None
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
@@ -196,7 +196,7 @@ class Tree:
         raise NotFound("this link leads nowhere any more")
 
     def space(self) -> Space:
-        """Never the network: what is known, and the room that spooling has."""
+        """Never the network: what is known, and the room that the cache has."""
         edition = self._catalogue.contents.edition
         if self._totals is None or self._totals[0] != edition:
             self._totals = (edition, *self._catalogue.views.totals())
@@ -283,18 +283,23 @@ class Tree:
     # --- bytes -------------------------------------------------------------------------------------
 
     async def open(self, inode: Inode) -> OpenFile | LiveFile:
-        """No request, unless the size is not known yet. Raises NotFound, and why `Reading.settle` failed."""
+        """No request, unless the size is not known yet. Raises NotFound, and why `settle` failed."""
         if self._catalogue.views.stat(inode) is None and isinstance(node := self._node(inode), Live):
             return await self._live.open(node)
         media = self._media(inode)
-        version = self._version(media)
+        version = Version.of(media, self._options.account)
         # Pages of the kernel may be kept only while a change of content would be noticed: else those
         # of two contents could meet in one file.
         keep = self._shown.get(inode) == version and self._reading.remembers(version)
         reader = self._reading.open(media, version)
-        if media.size is None:
-            await self._reading.settle(reader, lambda size: self._settled(inode, media, size))
-            version = self._version(self._media(inode))
+        try:
+            await reader.hold()
+            if media.size is None:
+                self._settled(inode, media, await reader.settle())
+                version = reader.version
+        except BaseException:
+            await reader.close()
+            raise
         self._shown[inode] = version
         return OpenFile(
             reader,
@@ -303,16 +308,12 @@ class Tree:
             changed=lambda: self._shown.pop(inode, None),
         )
 
-    def _version(self, media: Media) -> Version:
-        return Version(self._options.account, media.id, media.validator)
-
-    def _settled(self, inode: Inode, media: Media, size: int) -> Version:
+    def _settled(self, inode: Inode, media: Media, size: int) -> None:
         """The size of `media`, which no record tells, was found out. Raises NotFound, and Changed where the
         record is of another content by now."""
         if self._media(inode).validator not in (media.validator, replace(media, size=size).validator):
             raise Changed(f"media {media.id}: changed while its size was found out")
         self._catalogue.contents.settle(inode, size)
-        return self._version(self._media(inode))
 
     # --- extended attributes -----------------------------------------------------------------------
 
