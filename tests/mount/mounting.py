@@ -126,15 +126,21 @@ def prepared(
     token: str | None = "sandbox-admin-token",
     lines: Sequence[str] = (),
     user: str | None = "all",
+    vendor: str = "apizee",
 ) -> Iterator[Mount]:
-    """Folders and a configuration; nothing is mounted yet. Takes everything away at the end."""
+    """Folders and a configuration; nothing is mounted yet. Takes everything away at the end.
+
+    `token` and `user` are Apizee's; all that another vendor's account needs is in `lines`, which
+    `vendor_accounts.py` makes.
+    """
     folder = Path(tempfile.mkdtemp(prefix="mfs-"))
     for name in ("home", "run", "config/mediafs", "cache", "mnt"):
         (folder / name).mkdir(mode=0o700, parents=True)
     config = folder / "config/mediafs/config.toml"
-    text = ["[accounts.clinic]", 'vendor = "apizee"', f'base_url = "{url}"']
-    text += [f'token = "{token}"'] if token else []
-    text += [f'user = "{user}"'] if user else []
+    text = ["[accounts.clinic]", f'vendor = "{vendor}"', f'base_url = "{url}"']
+    if vendor == "apizee":
+        text += [f'token = "{token}"'] if token else []
+        text += [f'user = "{user}"'] if user else []
     config.write_text("\n".join([*text, *lines]) + "\n")
     config.chmod(0o600)
     mount = Mount(folder / "mnt", folder, "clinic", environment(folder), config)
