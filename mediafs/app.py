@@ -7,8 +7,8 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,25 +16,16 @@ import trio
 
 from . import catalogue
 from .catalogue import Catalogue, Database
-from .config import (
-    AccountConfig,
-    ApizeeConfig,
-    CacheConfig,
-    Delete,
-    Listed,
-    Service,
-    VerbaConfig,
-    VonageConfig,
-    read_conversations,
-)
+from .config import AccountConfig, CacheConfig, Delete, Listed, read_conversations
 from .errors import ConfigError, MediafsError
-from .model import Change, ChangeKind, ConversationId, Traits, UserId
+from .model import Change, ChangeKind, ConversationId, Traits
 from .paths import private_cache_dir
-from .reading import Reading, ReadingOptions, reading
+from .reading import CacheOptions, Reading, ReadingOptions, Usage, purge_folder, reading, usage
 from .remote import RemoteAccount, RemoteOptions, TransportOptions
 from .sync import Listings, SyncOptions, syncing
 from .tree import Names, Tree, TreeOptions, file_name, folder_name
-from .vendor_options import make_vendor
+from .vendor_of import vendor_of
+from .vendors import VENDORS
 from .vendors.protocol import Vendor
 from .writing import Deletions, Journal, Policy, deleting, editing
 
@@ -45,6 +36,9 @@ LIMITS = "limiter"
 
 LEARNT = "learnt"
 """And where what the vendor's module found out about it."""
+
+_BYTES = "bytes"
+"""The folder of an account's disk cache, in its cache folder."""
 
 KEEP_LEARNT_S = 5.0
 """How often they are kept: within a window of a minute, a crash forgets a few requests at most."""
@@ -74,7 +68,7 @@ async def remote_account(
     known = conversations or Conversations(account.service.listed)
 
     async def reread() -> Vendor:
-        return await trio.to_thread.run_sync(make_vendor, account, known)
+        return await trio.to_thread.run_sync(vendor_of, account, known)
 
     cert = account.client_cert
     transport = TransportOptions(
@@ -109,12 +103,10 @@ async def running(
     folder = private_cache_dir(cache_dir / account.name)
     names = Names(account.names.value)
     named = Conversations(account.service.listed)
-    identity = "|".join(
-        (account.vendor, account.base_url, _whose(account.service), names.value, account.time_zone.key)
-    )
+    realm = _realm(account)
     with catalogue.opened(
         folder / "catalogue.sqlite3",
-        identity=identity,
+        identity="|".join((realm, names.value, account.time_zone.key)),
         zone=account.time_zone,
         name_of=partial(file_name, names=names),
         folder_of=folder_name,
@@ -123,7 +115,7 @@ async def running(
             remote_account(
                 account, opened.database, lambda: (*named(), *opened.views.conversations())
             ) as source,
-            reading(source, _reading_options(cache, folder)) as bytes_,
+            reading(source, _reading_options(cache, folder, realm)) as bytes_,
         ):
             policy = policy_of(delete or account.delete, source.traits)
 
@@ -132,7 +124,9 @@ async def running(
                 emit(changes)
 
             async with (
-                syncing(source, opened, _sync_options(account, named), emit=changed) as listings,
+                syncing(
+                    source, opened, _sync_options(account, source.traits, named), emit=changed
+                ) as listings,
                 deleting(
                     source,
                     opened,
@@ -159,17 +153,18 @@ async def running(
                         since=account.since,
                         fresh_for_s=account.fresh_for_s,
                         deletable=policy is not Policy.DENY,
-                        users=_named_users(account.service),
+                        users=source.traits.named_users,
                         trash=source.traits.trash,
                         titles=names is Names.TITLE,
                         editable=source.traits.editable,
                     ),
                     wall_clock=time.time,
-                    room=lambda: shutil.disk_usage(folder).free,
+                    room=lambda: _room(bytes_, cache, folder),
                     emit=changed,
                 )
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_keep_learnt, source, opened.database)
+                    nursery.start_soon(_forget_removed, bytes_, opened)
                     yield App(account, source, opened, listings, bytes_, deletions, tree)
                     nursery.cancel_scope.cancel()
 
@@ -177,11 +172,12 @@ async def running(
 def policy_of(wanted: Delete | None, traits: Traits) -> Policy:
     """What `rm` does; nobody loses a recording by a default. Raises ConfigError for what the service cannot
     do."""
-    possible = {Delete.TRASH: traits.trash, Delete.PERMANENT: traits.deletable}
+    can = {Delete.PERMANENT: traits.deletable, Delete.TRASH: traits.trash, Delete.DENY: True}
     if wanted is None:
         wanted = Delete.TRASH if traits.trash else Delete.DENY
-    if not possible.get(wanted, True):
-        raise ConfigError([f'delete = "{wanted.value}": the service cannot do that'])
+    if not can[wanted]:
+        possible = [each for each, whether in can.items() if whether]
+        raise ConfigError([f'delete = "{wanted.value}": {wanted.refusal(possible)}'])
     return Policy(wanted.value)
 
 
@@ -208,38 +204,52 @@ def _keep(database: Database, kept: dict[str, object], source: RemoteAccount) ->
     return known
 
 
-def _whose(service: Service) -> str:
-    """What tells archives at one address apart, as far as the configuration says it openly."""
-    match service:
-        case ApizeeConfig(user=user):
-            return user or ""
-        case VonageConfig(application_id=application):
-            return application or ""
-    return ""
+def _realm(account: AccountConfig) -> str:
+    """Which archive it is, whatever the account is called."""
+    whose = [str(account.service.values.get(key, "")) for key in VENDORS[account.vendor].archive_keys] or [""]
+    return "|".join((account.vendor, account.base_url, *whose))
 
 
-def _named_users(service: Service) -> tuple[UserId, ...]:
-    return tuple(map(UserId, service.extensions)) if isinstance(service, VerbaConfig) else ()
-
-
-def _sync_options(account: AccountConfig, named: Conversations) -> SyncOptions:
-    filters = ""
-    if isinstance(account.service, ApizeeConfig):
-        filters = ",".join(asdict(account.service.filters).values())
+def _sync_options(account: AccountConfig, traits: Traits, named: Conversations) -> SyncOptions:
     return SyncOptions(
         zone=account.time_zone,
         since=account.since,
         conversations=named,
         fresh_for_s=account.fresh_for_s,
         list_deadline_s=account.list_deadline_s,
-        filter_names=filters,
+        filter_names=traits.filter_names,
     )
 
 
-def _reading_options(cache: CacheConfig, folder: Path) -> ReadingOptions:
+def _reading_options(cache: CacheConfig, folder: Path, realm: str) -> ReadingOptions:
     spool = folder / "spool"
-    spool.mkdir(mode=0o700, exist_ok=True)
-    return ReadingOptions(memory=cache.memory, spool_directory=spool)
+    with suppress(OSError):  # a disk that can only be read: what needs a spool says so
+        spool.mkdir(mode=0o700, exist_ok=True)
+    kept = CacheOptions(folder=folder / _BYTES, realm=realm, size=cache.size, keep_free=cache.keep_free.of)
+    return ReadingOptions(memory=cache.memory, spool_directory=spool, cache=kept)
+
+
+def _room(bytes_: Reading, cache: CacheConfig, folder: Path) -> int:
+    if bytes_.cache is not None and cache.size:
+        return bytes_.cache.room()
+    return shutil.disk_usage(folder).free
+
+
+async def _forget_removed(bytes_: Reading, known: Catalogue) -> None:
+    """A crash between a deletion and the end of its bytes leaves these: they go now."""
+    if bytes_.cache is not None:
+        await bytes_.cache.wait_scanned()
+        bytes_.forget(known.views.removed(bytes_.cache.media()))
+
+
+def kept_bytes(cache_dir: Path, account: str) -> Usage:
+    """What an account's disk cache takes up; its daemon may be running. Raises OSError."""
+    return usage(cache_dir / account / _BYTES)
+
+
+def purge_bytes(cache_dir: Path, account: str) -> Usage:
+    """Empties an account's disk cache, whose daemon must not be running; what there was. Raises OSError."""
+    return purge_folder(cache_dir / account / _BYTES)
 
 
 class Conversations:

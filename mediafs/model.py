@@ -115,6 +115,10 @@ class Version:
     media: MediaId
     validator: str
 
+    @classmethod
+    def of(cls, media: Media, account: AccountName) -> Version:
+        return cls(account, media.id, media.validator)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -228,6 +232,10 @@ class Traits:
     """There is a by-conversation view."""
     users: bool
     """There is a by-user view."""
+    named_users: tuple[UserId, ...] = ()
+    """Users whom the configuration names: they are there whether they have media or not."""
+    filter_names: str = ""
+    """What the service's filters are called here: a proof that they filter holds for these names only."""
     all_users: bool = False
     """The account's own listing shows every user's media, so that all days together hold all of them."""
     user: UserId | None = None

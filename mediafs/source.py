@@ -79,7 +79,10 @@ class Source(Protocol):
     def body(
         self, media: Media, span: Span, *, if_range: str | None = None, urgency: Urgency
     ) -> AbstractAsyncContextManager[Body]:
-        """The bytes of a media. `if_range` is a strong ETag; a 200 then means the content changed.
+        """The bytes of a media. `if_range` is a strong ETag; a 200 with another one means that the content
+        changed.
+
+        The whole of a media of which each download counts is asked for without a range.
 
         Raises NotFound, Denied, NotReady (204), Late, Unavailable, InvalidReply on entering.
         """

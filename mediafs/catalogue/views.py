@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from ..model import Conversation, ConversationId, Inode, Media, Scope, User, UserId
+from ..model import Conversation, ConversationId, Inode, Media, MediaId, Scope, User, UserId
 from .database import Database
 from .records import load_media
 from .scopes import where
@@ -34,6 +34,14 @@ class Views:
             "SELECT id, created, size, fields FROM media WHERE live AND inode = ?", (inode,)
         ).fetchone()
         return None if row is None else load_media(*row)
+
+    def removed(self, media: Iterable[MediaId]) -> set[MediaId]:
+        """Those that were here and are gone; not those that never were."""
+        return {
+            id_
+            for id_ in media
+            if self._db.execute("SELECT 1 FROM media WHERE NOT live AND id = ?", (id_,)).fetchone()
+        }
 
     def stat(self, inode: Inode) -> Stat | None:
         row = self._db.execute(f"SELECT {_STAT} FROM media WHERE live AND inode = ?", (inode,)).fetchone()

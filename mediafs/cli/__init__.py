@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 
 from .. import __version__
 from ..errors import MediafsError
+from ..vendors import VENDORS
 from .asking import allow_deletes, refresh, status
+from .caching import cache
 from .checking import check
 from .common import add_places, complain, number, path
 from .demo import demo
@@ -96,6 +98,14 @@ def _parser() -> argparse.ArgumentParser:
     one = _add(commands, "refresh", refresh, "list again what lies at a path of a mount")
     one.add_argument("path", type=path, metavar="PATH", help="a folder or file in a mount")
 
+    one = _add(commands, "cache", cache, "what is kept on disk of each account; --purge removes it")
+    one.add_argument("account", metavar="ACCOUNT", nargs="?", help="default: all accounts")
+    one.add_argument(
+        "--purge",
+        action="store_true",
+        help="remove all bytes kept on disk, also of media that may be downloaded only so often",
+    )
+
     one = _add(
         commands,
         "allow-deletes",
@@ -109,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = _add(commands, "demo", demo, "start the sandbox, mount it, say what to try")
     one.add_argument("mountpoint", type=path, metavar="MOUNTPOINT", nargs="?", help="default: ~/mediafs-demo")
+    one.add_argument("--vendor", choices=list(VENDORS), help="mount this one only, at MOUNTPOINT itself")
     one.add_argument("--media", type=number, default=300, metavar="N", help="sample media (default 300)")
 
     commands.add_parser("sandbox", help="the APIs on loopback, without a mount", add_help=False)
@@ -140,7 +151,7 @@ def _mount_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delete",
         choices=["permanent", "trash", "deny"],
-        help="what rm is to do; this version deletes nothing yet",
+        help="what rm is to do: delete for good, move into the trash of a service that has one, nothing",
     )
     parser.add_argument("--allow-other", action="store_true", help="let other users in, as permissions allow")
     parser.add_argument(

@@ -125,6 +125,9 @@ class _Desk:
                 return report(self._app, self._job.options.mountpoint, self._started)
             case "allow-deletes":
                 return asdict(await self._app.deletions.allow(_count(arguments.get("count"))))
+            case "cache-purge":
+                cache = self._app.reading.cache
+                return asdict(await cache.purge()) if cache is not None else {"bytes": 0, "files": 0}
             case "refresh":
                 did = await self._app.tree.refresh(str(arguments.get("path", ".")))
                 # What was found then holds for whoever looks next, whatever the kernel remembered.

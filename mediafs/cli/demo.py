@@ -1,4 +1,4 @@
-"""`mediafs demo`: the sandbox, mounted; Ctrl-C ends both."""
+"""`mediafs demo`: the sandbox of one vendor, or of each, mounted; Ctrl-C ends all."""
 
 from __future__ import annotations
 
@@ -10,78 +10,89 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 from ..errors import MediafsError
-from ..mount import UnmountFailed, unmount
-from .background import start
+from ..mount import FuseUnavailable, UnmountFailed, unmount
+from ..vendors import VENDORS
+from .background import Started, start
 from .common import complain, say
+from .demo_accounts import DemoAccount, demo_account
 from .exits import Exit
-
-ACCOUNT: Final = "sandbox-apizee"
-"""The demo mounts nothing that is called otherwise, and nothing beyond loopback: its `rm` is real."""
-
-_CONFIG: Final = """\
-[accounts.{account}]
-vendor = "apizee"
-base_url = "{url}"
-token = {{ env = "MEDIAFS_DEMO_TOKEN" }}
-user = "all"
-conversations = [{conversations}]
-delete = "permanent"
-"""
 
 
 def demo(given: argparse.Namespace) -> Exit:
-    """Returns when Ctrl-C (or SIGTERM) has ended the mount and the sandbox."""
+    """Returns when Ctrl-C (or SIGTERM) has ended the mounts and the sandboxes."""
     default = Path("~/mediafs-demo").expanduser()
-    mountpoint = Path(given.mountpoint).expanduser().absolute() if given.mountpoint else default
-    made = not mountpoint.exists()
+    place = Path(given.mountpoint).expanduser().absolute() if given.mountpoint else default
+    places = {given.vendor: place} if given.vendor else {vendor: place / vendor for vendor in VENDORS}
     # From here on Ctrl-C is ours: it reaches the children's group only through us.
     ended = _Ended()
-    mountpoint.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="mediafs-demo-"))
-    try:
-        with _sandbox(given.media) as facts:
-            return _mounted(facts, folder, mountpoint, ended)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if made:
-            with suppress(OSError):
-                mountpoint.rmdir()  # only the empty folder that we made: it takes nothing else
-
-
-def _mounted(facts: dict[str, Any], folder: Path, mountpoint: Path, ended: _Ended) -> Exit:
-    if urlsplit(facts["url"]).hostname not in ("127.0.0.1", "::1"):
-        raise MediafsError("the sandbox is not on loopback: the demo goes no further")
-    config = folder / "config.toml"
-    conversations = ", ".join(f'"{number}"' for number in (5000, 5001))
-    config.write_text(_CONFIG.format(account=ACCOUNT, url=facts["url"], conversations=conversations))
-    config.chmod(0o600)
-    os.environ["MEDIAFS_DEMO_TOKEN"] = facts["token"]
-    cache = folder / "cache"
-    arguments = ["mount", ACCOUNT, str(mountpoint), "--foreground", "--config", str(config)]
-    started = start([*arguments, "--cache-dir", str(cache)], folder / "mount.log")
-    if started.exit is not Exit.DONE:
-        complain(MediafsError(started.message))
-        return started.exit
-    try:
-        say(_what_to_try(mountpoint, facts, config, cache))
-        ended.wait(started.process)
-    finally:
-        started.process.send_signal(signal.SIGTERM)
-        try:
-            started.process.wait(20)
-        except subprocess.TimeoutExpired:
-            started.process.kill()
-        with suppress(UnmountFailed):
-            unmount(mountpoint, lazy=True)  # gone already, as it should be
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="mediafs-demo-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        _make_room(place, alone=given.vendor is not None)
+        shown = []
+        for vendor, mountpoint in places.items():
+            for made in (place, mountpoint):
+                stack.enter_context(_folder(made))
+            facts = stack.enter_context(_sandbox(vendor, given.media))
+            shown.append((vendor, mountpoint, facts))
+        accounts = [demo_account(facts) for _, _, facts in shown]
+        config = folder / "config.toml"
+        config.write_text("\n".join(account.table for account in accounts))
+        config.chmod(0o600)
+        for account, (_, mountpoint, _) in zip(accounts, shown, strict=True):
+            started = _mounted(account, mountpoint, folder)
+            if started.exit is not Exit.DONE:
+                complain(MediafsError(started.message))
+                return started.exit
+            stack.callback(_end, started.process, mountpoint)
+            ended.watch(started.process)
+        say(_what_to_try(place, shown, config, folder / "cache"))
+        ended.wait()
     say("the demo is over; nothing is mounted any more")
     return Exit.DONE
+
+
+def _make_room(place: Path, *, alone: bool) -> None:
+    """Raises FuseUnavailable where the demo's folders would come to lie among somebody's files."""
+    if not alone and place.exists() and any(place.iterdir()):
+        raise FuseUnavailable(f"{place} is not empty: the demo makes its folders in an empty one")
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """There while it lasts; taken away again, if it was made here and nothing is in it."""
+    made = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _mounted(account: DemoAccount, mountpoint: Path, folder: Path) -> Started:
+    os.environ.update(account.secrets)
+    arguments = ["mount", account.name, str(mountpoint), "--foreground"]
+    arguments += ["--config", str(folder / "config.toml"), "--cache-dir", str(folder / "cache")]
+    return start(arguments, folder / f"{account.name}.log")
+
+
+def _end(process: subprocess.Popen[bytes], mountpoint: Path) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    with suppress(UnmountFailed):
+        unmount(mountpoint, lazy=True)  # gone already, as it should be
 
 
 class _Ended:
@@ -89,25 +100,27 @@ class _Ended:
 
     def __init__(self) -> None:
         self._asked = False
+        self._mounts: list[subprocess.Popen[bytes]] = []
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: object) -> None:
         self._asked = True
 
-    def wait(self, process: subprocess.Popen[bytes]) -> None:
-        """Returns then, or when the mount ended by itself (it was unmounted from outside)."""
+    def watch(self, process: subprocess.Popen[bytes]) -> None:
+        self._mounts.append(process)
+
+    def wait(self) -> None:
+        """Returns then, or when the last mount ended by itself (it was unmounted from outside)."""
         while not self._asked:
-            try:
-                process.wait(0.2)
-            except subprocess.TimeoutExpired:
-                continue
-            say("the mount has ended by itself")
-            return
+            if all(process.poll() is not None for process in self._mounts):
+                say("the mount has ended by itself")
+                return
+            time.sleep(0.2)
 
 
 @contextmanager
-def _sandbox(media: int) -> Iterator[dict[str, Any]]:
+def _sandbox(vendor: str, media: int) -> Iterator[dict[str, Any]]:
     """The sandbox in a process of its own; it ends with its standard input, so also with us."""
     process = subprocess.Popen(
         [
@@ -116,6 +129,8 @@ def _sandbox(media: int) -> Iterator[dict[str, Any]]:
             "mediafs.sandbox",
             "--json",
             "--until-eof",
+            "--vendor",
+            vendor,
             "--media",
             str(media),
             "--hostile",
@@ -139,27 +154,48 @@ def _sandbox(media: int) -> Iterator[dict[str, Any]]:
             process.kill()
 
 
-def _what_to_try(mountpoint: Path, facts: dict[str, Any], config: Path, cache: Path) -> str:
-    m = mountpoint
+def _what_to_try(
+    place: Path, shown: Sequence[tuple[str, Path, dict[str, Any]]], config: Path, cache: Path
+) -> str:
+    first = shown[0][1]
     mediafs = "mediafs" if shutil.which("mediafs") else f"{sys.executable} -m mediafs"
+    where = "\n".join(f"    {mountpoint}   ({vendor}, {facts['url']})" for vendor, mountpoint, facts in shown)
     return f"""
-{facts["media"]} sample media of a make-believe account are mounted at
+Sample media of make-believe accounts are mounted at
 
-    {m}
+{where}
 
 In another terminal:
 
-    ls {m}/recent
-    ls -R {m}/by-date/2024
-    ls {m}/by-user {m}/by-conversation/5000
-    cp -a {m}/by-date/2024 /tmp/copy
-    rsync -aX {m}/by-user/ /tmp/users/
-    find {m}/by-date -newermt 2025-06-01 -name '*.mp4'
-    du -sh {m}/by-date ; df -h {m}
-    getfattr -d {m}/recent/*
-    {mediafs} status {m}
-
-The service is {facts["url"]}, its files are in memory and end with the demo.
+    ls {first}/recent
+    ls -R {first}/by-date/2024
+    cp -a {first}/by-date/2024 /tmp/copy
+    rsync -aX {first}/recent/ /tmp/recent/
+    find {first}/by-date -newermt 2025-06-01 -name '*.mp4'
+    du -sh {first}/by-date ; df -h {first}
+    getfattr -d {first}/recent/*
+    {mediafs} status {first}
+{_more(dict((vendor, mountpoint) for vendor, mountpoint, _ in shown))}
+The files are in memory and end with the demo; rm deletes nothing else.
 Configuration {config}, cache {cache} (as --config and --cache-dir of other commands).
 
-Ctrl-C ends the mount and the service."""
+Ctrl-C ends the mounts and the services."""
+
+
+def _more(places: Mapping[str, Path]) -> str:
+    """What only one vendor or another has."""
+    lines = []
+    if place := places.get("apizee"):
+        lines += [
+            f"    ls {place}/by-user {place}/by-conversation/5000",
+            f"    f=$(ls {place}/recent/* | head -1)",
+            '    setfattr -n user.mediafs.title -v "A new title" "$f" ; getfattr -d "$f" ; rm "$f"',
+            f"    rm -r {place}/by-conversation/5001",
+        ]
+    if place := places.get("zoom"):
+        lines += [f"    rm {place}/recent/*.m4a ; ls {place}/trash ; mv {place}/trash/* {place}/recent/"]
+    if place := places.get("veriff"):
+        lines += [f"    ls {place}/by-conversation/*"]
+    if place := places.get("verba"):
+        lines += [f"    cp {place}/by-user/1000/last.bin /tmp/"]
+    return "\n".join(["", *lines, ""]) if lines else ""

@@ -56,6 +56,7 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
             "requests": reading.gets,
             "spools": reading.spools,
         },
+        "cache": None if reading.cache is None else asdict(reading.cache),
         "deletions": {"policy": app.deletions.policy.value, **asdict(app.deletions.state())},
         "kernel": {"max_background": limits.max_background, "advice": limits.advice},
         "refused": {
@@ -96,11 +97,12 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         f"  service      {facts['vendor']}, {facts['service']}",
         f"  daemon       PID {facts['pid']}, up {_span(facts['up_s'])}",
         f"  credentials  {facts['credentials']}",
-        f"  catalogue    {catalogue['media']} media, {_size(catalogue['bytes'])}; {complete}",
+        f"  catalogue    {catalogue['media']} media, {size(catalogue['bytes'])}; {complete}",
         f"  requests     {spent} sent since the start; {left}",
-        f"  reading      {reading['open']} open, {_size(reading['fetched'])} fetched in"
-        f" {reading['requests']} requests, {_size(reading['memory'])} in memory",
+        f"  reading      {reading['open']} open, {size(reading['fetched'])} fetched in"
+        f" {reading['requests']} requests, {size(reading['memory'])} in memory",
     ]
+    lines += _cache(facts.get("cache"))
     lines += _deletions(facts["deletions"], facts["mountpoint"])
     if facts["kernel"]["advice"]:
         lines.append(f"  kernel       max_background {facts['kernel']['advice']}")
@@ -109,6 +111,19 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         lines.append(f"  problem      {_span(now - problem['at'])} ago, {problem['message']}")
         if problem["advice"]:
             lines.append(f"               -> {problem['advice']}")
+    return lines
+
+
+def _cache(facts: Mapping[str, Any] | None) -> list[str]:
+    if not facts:
+        return []
+    cap = size(facts["size"]) if facts["size"] else "nothing new"
+    lines = [
+        f"  disk cache   {size(facts['bytes'])} in {facts['files']} files, of {cap};"
+        f" {facts['hits']} times read from instead of the service"
+    ]
+    if facts["trouble"]:
+        lines.append(f"               -> not everything was kept: {facts['trouble']}")
     return lines
 
 
@@ -131,7 +146,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -3,42 +3,22 @@
 from .load import load, read_conversations
 from .options import AccountConfig, CacheConfig, ClientCert, Config, Delete, KeepFree, Names
 from .secrets import Secret
-from .services import (
-    ApizeeConfig,
-    Auth,
-    Filters,
-    Listed,
-    PasswordAuth,
-    Service,
-    TokenAuth,
-    VerbaConfig,
-    VeriffConfig,
-    VonageConfig,
-    ZoomConfig,
-)
+from .services import Listed, Service, Value
 from .values import Wrong, duration, size
 
 __all__ = [
     "AccountConfig",
-    "ApizeeConfig",
-    "Auth",
     "CacheConfig",
     "ClientCert",
     "Config",
     "Delete",
-    "Filters",
     "KeepFree",
     "Listed",
     "Names",
-    "PasswordAuth",
     "Secret",
     "Service",
-    "TokenAuth",
-    "VerbaConfig",
-    "VeriffConfig",
-    "VonageConfig",
+    "Value",
     "Wrong",
-    "ZoomConfig",
     "duration",
     "load",
     "read_conversations",

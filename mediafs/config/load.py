@@ -15,15 +15,17 @@ from typing import Final
 
 from ..errors import ConfigError
 from ..model import AccountName, ConversationId
+from ..vendors import VENDORS
+from ..vendors.account import AccountSpec
 from . import secrets, values
 from .document import Document, dotted, read
 from .files import read_file
 from .options import AccountConfig, CacheConfig, ClientCert, Config, Delete
 from .secrets import Secret
-from .services import ApizeeConfig, TokenAuth
+from .services import Service
 from .table import Problems, Table
 from .values import Wrong
-from .vendor_keys import EVERY_KEY, VENDORS, VendorKeys
+from .vendor_keys import EVERY_KEY, deletes, read_service
 
 COMMON_KEYS: Final = (
     "vendor",
@@ -120,17 +122,17 @@ class _AccountReader:
         """None when too much is wrong to make one; what is wrong is noted in any case."""
         vendor = _vendor(table)
         keys = vendor or _likely_vendor(table)
-        table.refuse_others(COMMON_KEYS + (keys.keys if vendor else EVERY_KEY))
+        table.refuse_others(COMMON_KEYS + (keys.all_keys if vendor else EVERY_KEY))
         insecure = table.take("insecure", values.flag, False)
         base_url = table.take("base_url", partial(values.base_url, insecure=insecure), keys.base_url)
         if base_url is None and "base_url" not in table:
             table.problems.add(table.where, f'needs base_url, as in "{keys.example_url}"')
-        service = keys.read(table, self)
+        service = read_service(keys, table, self)
         default = AccountConfig(
             name=name,
             vendor=keys.vendor,
             base_url=base_url or "",
-            service=service or ApizeeConfig(auth=TokenAuth(token=Secret.plain(""))),
+            service=service or Service(),
         )
         time_zone = table.take("time_zone", values.time_zone, default.time_zone)
         today = self._now.astimezone(time_zone).date()
@@ -196,10 +198,10 @@ class _AccountReader:
         return path
 
 
-def _vendor(table: Table) -> VendorKeys | None:
+def _vendor(table: Table) -> AccountSpec | None:
     """What accounts of the vendor may say, where it is one."""
 
-    def convert(value: object) -> VendorKeys:
+    def convert(value: object) -> AccountSpec:
         if not isinstance(value, str) or value not in VENDORS:
             hint = values.did_you_mean(value, list(VENDORS)) if isinstance(value, str) else ""
             raise Wrong("must be one of " + ", ".join(f'"{one}"' for one in VENDORS) + hint)
@@ -210,16 +212,15 @@ def _vendor(table: Table) -> VendorKeys | None:
     return table.take("vendor", convert, None)
 
 
-def _likely_vendor(table: Table) -> VendorKeys:
+def _likely_vendor(table: Table) -> AccountSpec:
     """The vendor that is meant where another word stands: what else is wrong is to be told at once."""
-    return max(VENDORS.values(), key=lambda keys: len(set(keys.keys).intersection(table.keys)))
+    return max(VENDORS.values(), key=lambda keys: len(set(keys.all_keys).intersection(table.keys)))
 
 
-def _delete(value: object, *, keys: VendorKeys) -> Delete:
+def _delete(value: object, *, keys: AccountSpec) -> Delete:
     delete = values.delete(value)
-    if delete not in keys.deletes:
-        can = ", ".join(f'"{one.value}"' for one in keys.deletes)
-        raise Wrong(f"the service cannot do that; it can do {can}")
+    if delete not in deletes(keys):
+        raise Wrong(delete.refusal(deletes(keys)))
     return delete
 
 

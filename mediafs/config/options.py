@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
@@ -21,6 +21,11 @@ class Delete(Enum):
     PERMANENT = "permanent"
     TRASH = "trash"
     DENY = "deny"
+
+    def refusal(self, possible: Iterable[Delete]) -> str:
+        """Why a service cannot do it, and what can be written instead."""
+        why = "the service has no trash" if self is Delete.TRASH else "the service deletes nothing"
+        return f"{why}; delete can be " + " or ".join(f'"{one.value}"' for one in possible)
 
 
 class Names(Enum):

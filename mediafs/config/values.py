@@ -89,15 +89,15 @@ def identifier(value: object) -> str:
     return value
 
 
-_METADATA_FIELD: Final = re.compile(r"[A-Za-z0-9_-]{3,128}", re.ASCII)
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]{3,128}", re.ASCII)
 
 
-def metadata_fields(value: object) -> tuple[str, ...]:
-    """Ids of fields of a Metadata Template, as the vendor writes them."""
+def words(value: object) -> tuple[str, ...]:
+    """Words of letters, digits, `_` and `-`."""
     if not isinstance(value, list):
         raise Wrong('must be a list, as in ["case_number"]')
     for nth, item in enumerate(value):
-        if not isinstance(item, str) or not _METADATA_FIELD.fullmatch(item):
+        if not isinstance(item, str) or not _WORD.fullmatch(item):
             raise Wrong("must be 3 to 128 letters, digits, '_' and '-'", nth)
     return tuple(dict.fromkeys(value))
 
@@ -268,7 +268,7 @@ def base_url(value: object, *, insecure: bool) -> str:
         raise Wrong("is not an address: its host or port cannot be read") from None
     if parts.scheme not in ("http", "https"):
         raise Wrong("must begin with https://")
-    if "@" in parts.netloc:
+    if "@" in value:
         raise Wrong("must not hold credentials: use token, or username and password")
     if "?" in value or "#" in value:
         raise Wrong("must not hold a query or a fragment")

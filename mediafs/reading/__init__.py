@@ -1,15 +1,18 @@
-"""Bytes of a version at a span: streams, memory, spools.
+"""Bytes of a version at a span: streams, memory, spools, the disk cache.
 
 What a user of this room needs is below; how a missing byte becomes a request is in `plan`, what a
 reply must be like in `checks`.
 """
 
+from .cachefolder import Usage, purge_folder, usage
 from .live import LiveReader
-from .options import ReadingOptions, ReadingStatistics
+from .options import CacheOptions, CacheStatistics, ReadingOptions, ReadingStatistics
 from .reader import Reader, Reading, reading
 from .spool import MakeStore, Spool, Store
 
 __all__ = [
+    "CacheOptions",
+    "CacheStatistics",
     "LiveReader",
     "MakeStore",
     "Reader",
@@ -18,5 +21,8 @@ __all__ = [
     "ReadingStatistics",
     "Spool",
     "Store",
+    "Usage",
+    "purge_folder",
     "reading",
+    "usage",
 ]

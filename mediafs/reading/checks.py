@@ -70,7 +70,7 @@ def accept(
     if if_range is not None and not body.partial and identity.etag != if_range:
         raise Changed(f"media {media.id}: the content changed while it was read (If-Range)")
     if known is not None:
-        _check_same(identity, known, media)
+        check_same(identity, known, media)
     if body.partial and body.start != asked.start:
         raise InvalidReply(f"media {media.id}: asked for byte {asked.start}, the reply is from {body.start}")
     if not body.partial and body.start != 0:
@@ -99,8 +99,8 @@ def _check_type(content_type: str | None, media: Media) -> None:
         raise InvalidReply(f"media {media.id}: the service sent {content_type} where media was asked")
 
 
-def _check_same(identity: Identity, known: Identity, media: Media) -> None:
-    """The first trait that both replies have decides."""
+def check_same(identity: Identity, known: Identity, media: Media) -> None:
+    """The first trait that both replies have decides. Raises Changed."""
     for now, before in (
         (_opaque(identity.etag), _opaque(known.etag)),
         (identity.last_modified, known.last_modified),

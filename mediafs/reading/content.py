@@ -14,7 +14,7 @@ from ..errors import Changed, MediafsError
 from ..model import Media, Span, Version
 from ..source import Body
 from .blocks import Blocks, Edition, Piece
-from .checks import accept
+from .checks import Identity, accept, check_same
 from .options import ReadingOptions, Tally
 from .plan import Ask, Fetch, Join, Known, plan
 from .spool import Store
@@ -70,13 +70,16 @@ class Wish:
 
 @dataclass(slots=True, eq=False)
 class Spooled:
-    """A whole body on its way into a store."""
+    """A whole body in a store, or on its way into it."""
 
-    stream: Stream
+    stream: Stream | None
+    """None: it was found in the disk cache."""
     store: Store | None = None
     """None: being made."""
     filled: int = 0
     """The bytes before this one can be read."""
+    sealing: bool = False
+    """All of it has come; it is being made to last."""
     finished: bool = False
 
     def discard(self) -> None:
@@ -117,6 +120,10 @@ class Content:
         self.forgotten = False
         """Deleted: what is held may be read until the last close, nothing is fetched any more."""
         self.ranges: bool | None = None
+        self.spent: MediafsError | None = None
+        """Why the one download of a media of which each counts came to nothing."""
+        self.sought: trio.Lock | None = trio.Lock()
+        """Held by who looks for it in the disk cache; None: that was done."""
         self._options = options
         self._blocks = blocks
         self._tally = tally
@@ -155,6 +162,8 @@ class Content:
 
     def plan(self, wish: Wish, ask: Span, history: tuple[Span, ...], user: object) -> Stream | Fetch:
         """The stream to wait for, which then runs at least as far as the wish, or what to fetch."""
+        if self.media.download_once:
+            return self.streams[0] if self.streams else Fetch(Span(0), whole=True)
         size = self.edition.size
         assert size is not None
         prefix = 0
@@ -210,7 +219,8 @@ class Content:
         if self.edition.identity is None:
             self.edition.identity = accepted.identity
         self.edition.size = accepted.size
-        self.ranges = self._tally.ranges = body.partial
+        if not self.media.download_once:  # no range was asked for
+            self.ranges = self._tally.ranges = body.partial
         stream.answered = True
         self._wake(stream)
 
@@ -233,6 +243,29 @@ class Content:
         for wish in self.wishes:
             if wish.stop <= stop:
                 wish.wake()
+
+    def sized(self, spool: Spooled, size: int) -> None:
+        """A whole body ended where it must: that is its size."""
+        spool.sealing = True
+        self.edition.size = size
+        if spool.stream is not None:
+            self._wake(spool.stream)
+
+    def found(self, store: Store, size: int, identity: Identity) -> None:
+        """A whole body was held in the disk cache. Raises Changed where it is not the content that the
+        service has shown since."""
+        if self.edition.identity is not None:
+            check_same(identity, self.edition.identity, self.media)
+        else:
+            self.edition.identity = identity
+        self.edition.size = size
+        self.spool = Spooled(None, store, filled=size, sealing=True, finished=True)
+
+    def lost(self, spool: Spooled) -> None:
+        """What was found in the disk cache is of no use after all."""
+        if self.spool is spool:
+            self.spool = None
+        spool.discard()
 
     def ended(self, stream: Stream, error: MediafsError | None) -> None:
         """A stream's task is over."""
@@ -265,11 +298,28 @@ class Content:
         self.forgotten = True
         self.release()
 
+    @property
+    def lingers(self) -> bool:
+        """What is under way, or held, is not to end with the last reader: it would have to be fetched
+        again, and may not be, or could never be had by who waits no longer than a deadline."""
+        if self.forgotten or self.failed is not None or self.readers:
+            return False
+        spool = self.spool
+        if self.media.download_once:
+            if spool is None or not spool.finished:
+                return bool(self.streams)
+            return spool.store is not None and not spool.store.lasting
+        if spool is None or spool.store is None or not spool.store.lasting or spool.finished:
+            return False
+        return spool.sealing or self.edition.size is None
+
     def leave(self, reader: object) -> list[Stream]:
         """A reader was closed; the streams that were cancelled for it."""
         self.readers.discard(reader)
         for stream in self.streams:
             stream.users.discard(reader)
+        if self.lingers:
+            return []
         unused = [each for each in self.streams if not self.readers or not (each.users or each.whole)]
         for stream in unused:
             self._cancel(stream)
@@ -285,7 +335,8 @@ class Content:
         for stream in self.streams[:]:
             self._cancel(stream)
         if self.spool is not None:
-            self.spool.discard()
+            if self.spool.finished or not self.spool.sealing:  # else its task does so in a moment
+                self.spool.discard()
             self.spool = None
         self._wake_all()
 

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 KIB = 1024
 MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheOptions:
+    folder: Path
+    """Its own; made when it is needed."""
+    realm: str
+    """The account and archive whose media ids these are: bodies of another are not shown."""
+    size: int
+    """Hard cap in bytes of real blocks; 0: nothing new is kept."""
+    keep_free: Callable[[int], int] = lambda disk: 0
+    """Bytes to leave to others, of a disk of so many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStatistics:
+    bytes: int
+    """Real blocks of what is kept, and of what is being filled."""
+    files: int
+    size: int
+    """The cap."""
+    hits: int
+    """Bodies that were opened here instead of being fetched."""
+    trouble: str | None
+    """Why something could not be kept, where that was so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +66,8 @@ class ReadingOptions:
     spool_directory: Path = Path("/var/tmp")
     """Where bodies of services without ranges go that `memory` has no room for, as files without a name.
     Not /tmp, which is often memory; the application gives its own folder."""
+    cache: CacheOptions | None = None
+    """Where whole bodies are kept on disk; None: nowhere."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -76,7 +104,9 @@ class ReadingStatistics:
     gets: int
     """GETs made, resumptions included; retries and redirects below the Source are not seen here."""
     spools: int
-    """Whole bodies held while they are open, in memory or in spool files."""
+    """Whole bodies held while they are open: in the disk cache, in memory or in spool files."""
+    cache: CacheStatistics | None = None
+    """None: there is no disk cache."""
 
 
 @dataclass(slots=True)

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from math import inf
 from typing import Final
 
 import trio
 
-from ..errors import Changed, InvalidReply, Late, MediafsError, NotFound, Unavailable
+from ..errors import Changed, InvalidReply, Late, MediafsError, NoRoom, NotFound, Unavailable
 from ..model import Span
 from ..source import Body, Source
 from .blocks import Assembly, Piece
 from .content import Content, Spooled
 from .options import ReadingOptions, Tally
-from .spool import MakeStore
+from .stores import Stores
 from .stream import Stream
 
 logger = logging.getLogger(__name__)
 
+Take = Callable[[Body, trio.CancelScope], Awaitable[MediafsError | None]]
+
 FRUITLESS_RESUMES: Final = 3
 """With four bodies of `progress_s` each, a read that gets nothing has used up its `total_s`."""
+
+LIMITED_REQUESTS: Final = 2
+"""Of media of which each download counts: what a cut leaves of the one that was paid for is asked for
+once, for else it is lost; and a request that brought no byte is made once more."""
 
 
 class Pump:
@@ -35,14 +42,16 @@ class Pump:
         *,
         options: ReadingOptions,
         tally: Tally,
-        make_store: MakeStore,
+        stores: Stores,
     ) -> None:
         self._source = source
         self._content = content
         self._stream = stream
         self._options = options
         self._tally = tally
-        self._make_store = make_store
+        self._stores = stores
+        self._replied = False
+        """The service has answered with a body, whatever came of it."""
         self._name = f"media {content.media.id}"
 
     async def run(self) -> None:
@@ -50,7 +59,7 @@ class Pump:
         error: MediafsError | None = None
         try:
             with self._stream.scope:
-                await self._resuming()
+                await (self._limited() if self._content.media.download_once else self._resuming())
         except MediafsError as failure:
             error = failure
         finally:
@@ -85,6 +94,11 @@ class Pump:
         if content.ranges is False:
             stream.restart()
         asked = Span(stream.position, stream.stop)
+        return await self._ask(asked, lambda body: self._to_memory if body.partial else self._to_spool)
+
+    async def _ask(self, asked: Span, choose: Callable[[Body], Take]) -> MediafsError | None:
+        """Asks, checks the reply, and has `choose` say who takes the body."""
+        stream, content = self._stream, self._content
         identity = content.edition.identity
         if_range = identity.strong_etag if identity is not None and asked.start > 0 else None
         replied = False
@@ -95,11 +109,9 @@ class Pump:
                     content.media, asked, if_range=if_range, urgency=stream.urgency
                 ) as body:
                     scope.deadline = inf
-                    replied = True
+                    replied = self._replied = True
                     content.accept(stream, body, asked, if_range)
-                    if body.partial:
-                        return await self._to_memory(body, scope)
-                    return await self._to_spool(body, scope)
+                    return await choose(body)(body, scope)
             except NotFound as error:
                 if content.edition.identity is None:
                     raise
@@ -131,28 +143,102 @@ class Pump:
         spool = content.spool = Spooled(stream)
         stream.restart()
         stream.whole = stream.answered = True
-        assembly = stream.assembly = Assembly(0, content.edition.size, self._options.block)
+        stream.assembly = Assembly(0, content.edition.size, self._options.block)
         try:
-            store = spool.store = await self._make_store(content.version, content.edition.size)
-
-            async def keep(pieces: list[Piece]) -> None:
-                for piece in pieces:
-                    await store.put(piece.offset, piece.data)
-                    content.filled(spool, piece.stop)
-
-            cut = await self._receive(body, scope, assembly, keep)
+            spool.store = await self._stores.make(content.media, content.version, content.edition.size)
+            cut = await self._fill(spool, body, scope)
             if cut is None:
-                await store.finish(assembly.position)
-                content.edition.size = assembly.position
-                spool.finished = True
+                await self._finish(spool)
             return cut
         finally:
-            # A finished one is the content's, if that still wants it.
-            if content.spool is spool and not spool.finished:
-                content.spool = None
-                stream.restart()
-            if content.spool is not spool:
-                spool.discard()
+            self._give_up_unfinished(spool)
+
+    async def _fill(self, spool: Spooled, body: Body, scope: trio.CancelScope) -> MediafsError | None:
+        assembly = self._stream.assembly
+        assert assembly is not None
+
+        async def keep(pieces: list[Piece]) -> None:
+            for piece in pieces:
+                await self._put(spool, piece)
+                self._content.filled(spool, piece.stop)
+
+        return await self._receive(body, scope, assembly, keep)
+
+    async def _put(self, spool: Spooled, piece: Piece) -> None:
+        assert spool.store is not None
+        try:
+            await spool.store.put(piece.offset, piece.data)
+        except NoRoom as error:
+            full, size = spool.store, self._content.edition.size
+            spool.store = await self._stores.rescue(full, piece.offset, size, error)
+            full.discard()
+            await spool.store.put(piece.offset, piece.data)
+
+    async def _finish(self, spool: Spooled) -> None:
+        """The body came whole. That is waited for by nobody, and cut short by nothing: a reader closes
+        when it has the last byte, and what the disk then holds already is not to be thrown away."""
+        stream, content = self._stream, self._content
+        assert stream.assembly is not None
+        assert spool.store is not None
+        size = stream.assembly.position
+        identity = content.edition.identity
+        assert identity is not None
+        content.sized(spool, size)
+        with trio.CancelScope(shield=True):
+            await spool.store.finish(size, identity)
+        spool.finished = True
+
+    def _give_up_unfinished(self, spool: Spooled) -> None:
+        content = self._content
+        # A finished one is the content's, if that still wants it.
+        if content.spool is spool and not spool.finished:
+            content.spool = None
+            self._stream.restart()
+        if content.spool is not spool:
+            spool.discard()
+
+    # --- media of which each download counts ---------------------------------------------------------
+
+    async def _limited(self) -> None:
+        """The one download of a media: whole, without a range, and only once there is room to keep it.
+
+        Any request that is answered with a body is taken to count. So there is no second one, save what
+        `LIMITED_REQUESTS` says: the rest of a body that was cut is asked for by a range, where a strong
+        ETag proves that it is the rest of the same body. After that the media fails for as long as
+        it is open; opening it again is asking for it again.
+        """
+        stream, content = self._stream, self._content
+        spool = content.spool = Spooled(stream)
+        stream.restart()
+        stream.whole = True
+        try:
+            spool.store = await self._stores.make(content.media, content.version, content.edition.size)
+            for attempt in range(1, LIMITED_REQUESTS + 1):
+                if content.spool is not spool:
+                    return
+                cut = await self._ask(Span(stream.position), lambda body: partial(self._to_limited, spool))
+                if cut is None:
+                    await self._finish(spool)
+                    return
+                identity = content.edition.identity
+                provable = identity is not None and identity.strong_etag is not None
+                if attempt == LIMITED_REQUESTS or not (stream.position == 0 or provable):
+                    raise cut
+                if stream.assembly is not None:
+                    stream.assembly.rewind_unproved()
+                logger.warning("%s: %s; asking for the rest from byte %d", self._name, cut, stream.position)
+        except MediafsError as error:
+            if self._replied and not isinstance(error, Changed):
+                content.spent = error
+            raise
+        finally:
+            self._give_up_unfinished(spool)
+
+    async def _to_limited(self, spool: Spooled, body: Body, scope: trio.CancelScope) -> MediafsError | None:
+        stream = self._stream
+        if stream.assembly is None or stream.assembly.position != body.start:
+            stream.assembly = Assembly(body.start, self._content.edition.size, self._options.block)
+        return await self._fill(spool, body, scope)
 
     async def _receive(
         self,
@@ -183,7 +269,7 @@ class Pump:
             await keep(assembly.add(chunk))
         if assembly.end is not None and assembly.position < assembly.end:
             short = InvalidReply(f"{self._name}: a body that ends at {assembly.position} of {assembly.end}")
-            if self._content.ranges:
+            if self._content.ranges or self._content.media.download_once:
                 return short  # Without a stated length a cut looks like this: a range will tell.
             raise short
         await keep(assembly.finish())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from dataclasses import replace
 from typing import Final
 
 import trio
@@ -15,12 +15,14 @@ from ..errors import Changed, Denied, Late, MediafsError, NotFound, NotReady, Un
 from ..model import Media, MediaId, Span, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
+from .cache import DiskCache
 from .content import Content, Spooled, Wish
 from .live import LiveReader
 from .options import ReadingOptions, ReadingStatistics, Tally
 from .plan import Fetch
 from .pump import Pump
-from .spool import MakeStore, MemorySpool, Store, make_spool
+from .spool import MakeStore, Store, make_spool
+from .stores import Stores
 from .stream import Stream
 
 HISTORY: Final = 8
@@ -54,6 +56,16 @@ class Reader:
         """The same object for readers of the same bytes, and for no others."""
         return self._content
 
+    @property
+    def version(self) -> Version:
+        """The one that was opened; where its size was not known, as it is called once that is."""
+        return self._content.version
+
+    async def hold(self) -> None:
+        """What is kept on disk of it is not evicted from now on, until it is closed. No request."""
+        await trio.lowlevel.checkpoint()
+        await self._reading.stores.recall(self._content)
+
     async def settle(self) -> int:
         """The size of the media in bytes: of the record, else as the service tells it.
 
@@ -63,7 +75,9 @@ class Reader:
         """
         await trio.lowlevel.checkpoint()
         with self._total("its size"):
-            return await self._settle()
+            size = await self._settle()
+            self._reading.settled(self._content)
+            return size
 
     async def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset` on; fewer only where the media ends, none beyond its end.
@@ -112,12 +126,14 @@ class Reader:
 
     async def _settle(self) -> int:
         content = self._content
+        if content.sought is not None:
+            await self._reading.stores.recall(content)
         wish = Wish(0, 0)
         with self._wishing(wish):
             while (size := content.edition.size) is None:
                 self._check_usable()
                 self._check_fetchable()
-                if content.spool is not None:
+                if content.spool is not None and content.spool.stream is not None:
                     stream = content.spool.stream
                 elif content.streams:
                     stream = content.streams[0]
@@ -145,7 +161,7 @@ class Reader:
                 continue
             self._check_fetchable()
             self._check_refusal()
-            if spool is not None:
+            if spool is not None and spool.stream is not None:
                 stream = spool.stream
             else:
                 answer = content.plan(wish, span, history, self)
@@ -159,9 +175,12 @@ class Reader:
         try:
             data = await store.get(missing, wish.stop - missing)
         except Unavailable:
-            if self._content.spool is spool:
-                raise
-            return  # Discarded meanwhile: the next round says why, or looks elsewhere.
+            # Discarded or moved meanwhile: the next round says why, or looks elsewhere.
+            if self._content.spool is spool and spool.store is store:
+                if spool.stream is not None:
+                    raise
+                self._content.lost(spool)
+            return
         if wish.missing == missing:
             wish.take(data)
 
@@ -187,6 +206,8 @@ class Reader:
     def _check_fetchable(self) -> None:
         if self._content.forgotten:
             raise Changed(f"media {self._content.media.id}: deleted, and not all of it is held")
+        if self._content.spent is not None:
+            raise type(self._content.spent)(str(self._content.spent))
 
     @contextmanager
     def _wishing(self, wish: Wish) -> Iterator[None]:
@@ -214,10 +235,12 @@ class Reading:
         """Made by `reading`, which owns the nursery that the streams run in."""
         self.options = options
         self._source = source
-        self._make_store = make_store or self._spool
         self._nursery = nursery
         self._tally = Tally()
         self._blocks = Blocks(options.memory, options.block)
+        self.cache = DiskCache(options.cache) if options.cache is not None else None
+        """Whole bodies on disk; None: none are kept."""
+        self.stores = Stores(self._blocks, options.spool_directory, self.cache, make_store)
         self._open: dict[Version, Content] = {}
         self._closed: LRUCache[Version, Edition] = LRUCache(EDITIONS)
         """Editions of versions that nobody has open, whose blocks may still be held."""
@@ -261,10 +284,27 @@ class Reading:
         """
         if not media:
             return
+        if self.cache is not None:
+            self.cache.forget(media)
         for version in [each for each in self._closed if each.media in media]:
             self._blocks.drop(self._closed.pop(version))
         for content in [each for each in self._open.values() if each.media.id in media]:
             content.forget()
+            self._close_unread(content)
+
+    def cached(self, version: Version) -> int:
+        """Bytes of a version that are kept on disk. No I/O."""
+        return self.cache.held(version) if self.cache is not None else 0
+
+    def settled(self, content: Content) -> None:
+        """For `Reader`: its size is known, which may be part of what its version is called."""
+        version = content.version
+        media = replace(content.media, size=content.edition.size)
+        becomes = replace(version, validator=media.validator)
+        if becomes != version and self._open.get(version) is content and becomes not in self._open:
+            del self._open[version]
+            self._open[becomes] = content
+            content.version = becomes
 
     def statistics(self) -> ReadingStatistics:
         contents = self._open.values()
@@ -275,7 +315,13 @@ class Reading:
             fetched=self._tally.fetched,
             gets=self._tally.gets,
             spools=sum(content.spool is not None for content in contents),
+            cache=self.cache.statistics() if self.cache is not None else None,
         )
+
+    def begin_scan(self) -> None:
+        """For `reading`: behind everything else."""
+        if self.cache is not None:
+            self._nursery.start_soon(self.cache.scan, name="look through the disk cache")
 
     def begin(self, content: Content, stream: Stream) -> None:
         """For `Reader`: starts a stream's task, which ends with the stream."""
@@ -286,24 +332,29 @@ class Reading:
             stream,
             options=self.options,
             tally=self._tally,
-            make_store=self._make_store,
+            stores=self.stores,
         )
-        self._nursery.start_soon(pump.run, name=f"{stream!r} of {content.media.id}")
+        self._nursery.start_soon(self._run, pump, content, name=f"{stream!r} of {content.media.id}")
+
+    async def _run(self, pump: Pump, content: Content) -> None:
+        await pump.run()
+        self._close_unread(content)
 
     def left(self, reader: Reader, content: Content) -> list[Stream]:
         """For `Reader`: it was closed; the streams that were cancelled for it."""
         cancelled = content.leave(reader)
-        if not content.readers and self._open.get(content.version) is content:
+        self._close_unread(content)
+        return cancelled
+
+    def _close_unread(self, content: Content) -> None:
+        """Where nobody reads it, and nothing of it has to go on, it is not open any more."""
+        if content.readers or content.lingers:
+            return
+        content.release()
+        if self._open.get(content.version) is content:
             del self._open[content.version]
             if content.failed is None and not content.forgotten:
                 self._closed[content.version] = content.edition
-        return cancelled
-
-    async def _spool(self, version: Version, size: int | None) -> Store:
-        # Memory first: reads of it need no thread, and a full disk is no reason to fail.
-        if size is not None and self._blocks.lend(size):
-            return MemorySpool(size, partial(self._blocks.give_back, size))
-        return await make_spool(self.options.spool_directory)
 
     def discard(self) -> None:
         """For `reading`: gives back what open readers still hold outside memory."""
@@ -317,14 +368,16 @@ async def reading(
 ) -> AsyncIterator[Reading]:
     """The reading of a mount, for as long as the context lasts; leaving it cancels what is under way.
 
-    `make_store` says where whole bodies of services without ranges go; by default into memory while
-    half of the budget has room for them, and then into a nameless file in `options.spool_directory`.
+    `make_store` says where whole bodies of services without ranges go; by default into the disk cache,
+    into memory while half of the budget has room for them, or into a nameless file in
+    `options.spool_directory`: see `stores`.
     A bug in a stream's task ends the context with that exception.
     """
     only: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             service = Reading(source, options, make_store, nursery)
+            service.begin_scan()
             try:
                 yield service
             finally:

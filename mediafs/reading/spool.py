@@ -1,7 +1,7 @@
 """Where a whole body is put while it is read from: here memory, or a file without a name.
 
-`Store` is the seam for a cache on disk: to the rest of the room a spool is a store that is gone
-once its last reader is.
+`Store` is the seam to the cache on disk too: to the rest of the room a spool is a store that is gone
+once its last reader is, and a file of the cache is one that is not.
 """
 
 from __future__ import annotations
@@ -11,27 +11,38 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import trio
 
 from ..errors import NoRoom, Unavailable
 from ..model import Version
+from .bodyfile import read_all, write_all
+from .checks import Identity
 
 
 class Store(Protocol):
     """Bytes of one version. Offsets and lengths are in bytes."""
 
+    @property
+    def lasting(self) -> bool:
+        """Once finished, it can be found again after it was discarded, also by a later process."""
+        ...
+
     async def put(self, offset: int, data: bytes) -> None:
-        """Raises NoRoom; the store is then to be discarded."""
+        """In order, from byte 0 on; at byte 0 once more where the body starts again.
+
+        Raises NoRoom: this was not put, what was put before can be read until the store is discarded.
+        """
         ...
 
     async def get(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes, all of which were put before. Raises Unavailable."""
         ...
 
-    async def finish(self, size: int) -> None:
-        """The whole body was put and proved to be right: it is `size` bytes."""
+    async def finish(self, size: int, identity: Identity) -> None:
+        """The whole body was put and proved to be right: it is `size` bytes, which the service identified
+        like this."""
         ...
 
     def discard(self) -> None:
@@ -39,6 +50,8 @@ class Store(Protocol):
         `put` or `get` is under way."""
         ...
 
+
+T = TypeVar("T")
 
 MakeStore = Callable[[Version, int | None], Awaitable[Store]]
 """A store for a body of so many bytes; None: only its end will tell. Raises NoRoom."""
@@ -50,15 +63,26 @@ _NO_TMPFILE: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 class MemorySpool:
     """A Store in memory, for a body that the budget has room for: it needs no room on disk."""
 
-    def __init__(self, size: int, give_back: Callable[[], None]) -> None:
-        """`give_back` is called once, when the bytes are gone."""
-        self._data: bytearray | None = bytearray(size)
+    lasting = False
+
+    def __init__(self, lent: int, lend: Callable[[int], bool], give_back: Callable[[int], None]) -> None:
+        """`lent` bytes of the budget are its own already; what goes beyond them is lent as it comes.
+
+        `give_back` is called once, when the bytes are gone.
+        """
+        self._data: bytearray | None = bytearray(lent)
+        self._lend = lend
         self._give_back = give_back
 
     async def put(self, offset: int, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
         if self._data is None:
             raise Unavailable("the spool is gone")
+        more = offset + len(data) - len(self._data)
+        if more > 0:
+            if not self._lend(more):
+                raise NoRoom(f"memory has no room for {offset + len(data)} bytes of a body")
+            self._data.extend(bytes(more))
         self._data[offset : offset + len(data)] = data
 
     async def get(self, offset: int, length: int) -> bytes:
@@ -67,13 +91,13 @@ class MemorySpool:
             raise Unavailable("the spool is gone")
         return bytes(memoryview(self._data)[offset : offset + length])
 
-    async def finish(self, size: int) -> None:
+    async def finish(self, size: int, identity: Identity) -> None:
         await trio.lowlevel.checkpoint()
 
     def discard(self) -> None:
         if self._data is not None:
-            self._data = None
-            self._give_back()
+            lent, self._data = len(self._data), None
+            self._give_back(lent)
 
 
 class Spool:
@@ -83,54 +107,42 @@ class Spool:
     may be another file's the next moment.
     """
 
+    lasting = False
+
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
         self._under_way = 0
         self._discarded = False
 
     async def put(self, offset: int, data: bytes) -> None:
-        def write(descriptor: int) -> None:
-            view, at = memoryview(data), offset
-            while view:
-                written = os.pwrite(descriptor, view, at)
-                view, at = view[written:], at + written
-
         try:
-            await self._in_thread(write)
+            await self._in_thread(lambda descriptor: write_all(descriptor, data, offset))
         except OSError as error:
             raise NoRoom(f"cannot write to the spool file: {error.strerror}") from error
 
     async def get(self, offset: int, length: int) -> bytes:
-        def read(descriptor: int) -> bytes:
-            parts: list[bytes] = []
-            at = offset
-            while at < offset + length and (part := os.pread(descriptor, offset + length - at, at)):
-                parts.append(part)
-                at += len(part)
-            return b"".join(parts)
-
         try:
-            data = await self._in_thread(read)
+            data = await self._in_thread(lambda descriptor: read_all(descriptor, offset, length))
         except OSError as error:
             raise Unavailable(f"cannot read the spool file: {error.strerror}") from error
         if len(data) != length:
             raise Unavailable("the spool file is shorter than what was put into it")
         return data
 
-    async def finish(self, size: int) -> None:
+    async def finish(self, size: int, identity: Identity) -> None:
         await trio.lowlevel.checkpoint()
 
     def discard(self) -> None:
         self._discarded = True
         self._close_unused()
 
-    async def _in_thread(self, work: Callable[[int], bytes | None]) -> bytes:
+    async def _in_thread(self, work: Callable[[int], T]) -> T:
         descriptor = self._descriptor
         if descriptor is None or self._discarded:
             raise Unavailable("the spool file is gone")
         self._under_way += 1
         try:
-            return await trio.to_thread.run_sync(work, descriptor) or b""
+            return await trio.to_thread.run_sync(work, descriptor)
         finally:
             self._under_way -= 1
             self._close_unused()
@@ -139,6 +151,10 @@ class Spool:
         if self._discarded and self._under_way == 0 and self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
+            self._was_closed()
+
+    def _was_closed(self) -> None:
+        """For subclasses: its room on disk is free again, where it has no name."""
 
 
 async def make_spool(directory: Path) -> Spool:

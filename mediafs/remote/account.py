@@ -187,9 +187,11 @@ class RemoteAccount:
     async def body(
         self, media: Media, span: Span, *, if_range: str | None = None, urgency: Urgency
     ) -> AsyncIterator[Body]:
-        """See `Source.body`. The span is asked for as a range, always; a 200 is the whole all the same."""
+        """See `Source.body`. The span is asked for as a range; a 200 is the whole all the same."""
         plain = self._vendor.download(media)
-        call = _ranged(plain, span, if_range)
+        # Where each download counts, a range that is refused could count too.
+        whole = media.download_once and span == Span(0)
+        call = plain if whole else _ranged(plain, span, if_range)
         with self._noted(call):
             answer = await self._exchanges.open(call, urgency)
             if answer.incoming.status in (400, 416, 501) and span.start == 0 and span.stop is None:
@@ -198,7 +200,7 @@ class RemoteAccount:
             if answer.reply is not None and not answer.strayed:
                 other = self._vendor.another_download(plain, answer.reply)
                 if other is not None:
-                    call = _ranged(other, span, if_range)
+                    call = other if whole else _ranged(other, span, if_range)
                     answer = await self._exchanges.open(call, urgency)
             incoming = answer.incoming
             if answer.reply is not None:

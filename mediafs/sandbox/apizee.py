@@ -41,6 +41,16 @@ class Apizee(Twin[ApizeeOptions]):
         names = ("token", "user_token", "username", "password")
         return {name: getattr(self.options, name) for name in names}
 
+    def account(self) -> dict[str, str | bool | list[str]]:
+        conversations = list(self.world.conversations[:2])
+        return {
+            "base_url": self.origin,
+            "token": self.options.token,
+            "user": "all",
+            "conversations": conversations,
+            "delete": "permanent",
+        }
+
     def expire(self) -> None:
         """Makes every token that was given out worthless, as the service does when a day has passed."""
         self.access.expire_all()

@@ -134,11 +134,13 @@ async def _cancel_at_eof(scope: trio.CancelScope) -> None:
 
 def _announcement(server: Server, *, as_json: bool) -> str:
     credentials = server.service.credentials()
+    account = {"vendor": server.service.name, **server.service.account()}
     facts = {
         "url": server.url,
         "storage_url": server.storage_url,
         "vendor": server.service.name,
         "credentials": credentials,
+        "account": account,
         "control_key": server.control_key,
         "media": len(server.world),
         "pid": os.getpid(),
@@ -146,6 +148,8 @@ def _announcement(server: Server, *, as_json: bool) -> str:
     if as_json:
         # The credentials lie in the open too, but never over another fact.
         return json.dumps(credentials | facts)
-    facts.pop("credentials")
-    lines = [f"{name + ':':14}{value}" for name, value in (facts | credentials).items()]
-    return "\n".join([*lines, "Ctrl-C ends it."])
+    plain = {name: value for name, value in facts.items() if name not in ("account", "credentials")}
+    lines = [f"{name + ':':14}{value}" for name, value in (plain | credentials).items()]
+    # JSON's strings, lists and flags are TOML's too.
+    table = [f"{name} = {json.dumps(value)}" for name, value in account.items()]
+    return "\n".join([*lines, "", "[accounts.sandbox]", *table, "", "Ctrl-C ends it."])

@@ -50,6 +50,10 @@ class Service(Protocol):
         """What a client needs to come in, by its name."""
         ...
 
+    def account(self) -> dict[str, str | bool | list[str]]:
+        """What a client is configured with to see all that there is here, by the names that it has for it."""
+        ...
+
     def expire(self) -> None:
         """Makes every token that was given out worthless."""
 

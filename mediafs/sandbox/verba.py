@@ -62,6 +62,16 @@ class Verba(Twin[VerbaOptions]):
     def credentials(self) -> dict[str, str]:
         return {name: getattr(self.options, name) for name in ("api_key", "username", "password")}
 
+    def account(self) -> dict[str, str | bool | list[str]]:
+        extensions = [str(number) for number in list(self.world.owners)[:2]]
+        return {
+            "base_url": f"{self.origin}/verba",
+            **self.credentials(),
+            "extensions": extensions,
+            "search": True,
+            "delete": "permanent",
+        }
+
     def expire(self) -> None:
         """Makes every token that was given out worthless, as the service does when an hour has passed."""
         self._tokens.clear()

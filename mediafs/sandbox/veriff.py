@@ -68,6 +68,10 @@ class Veriff(Twin[VeriffOptions]):
             "sessions": ",".join(self.sessions.all()),
         }
 
+    def account(self) -> dict[str, str | bool | list[str]]:
+        keys = {name: self.credentials()[name] for name in ("api_key", "shared_secret")}
+        return {"base_url": self.origin, **keys, "sessions": self.sessions.all()}
+
     def expire(self) -> None:
         """Signatures never expire."""
 

@@ -41,6 +41,10 @@ class Vonage(Twin[VonageOptions]):
         names = ("application_id", "private_key", "api_key", "api_secret")
         return {name: getattr(self.options, name) for name in names}
 
+    def account(self) -> dict[str, str | bool | list[str]]:
+        keys = {name: self.credentials()[name] for name in ("application_id", "private_key")}
+        return {"base_url": self.origin, **keys, "delete": "permanent"}
+
     def expire(self) -> None:
         """Makes every token that was used so far worthless."""
         self.tokens.expire()

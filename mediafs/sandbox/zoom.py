@@ -70,6 +70,9 @@ class Zoom(Twin[ZoomOptions]):
         """What a client signs its tokens with."""
         return {"api_key": self.options.api_key, "api_secret": self.options.api_secret}
 
+    def account(self) -> dict[str, str | bool | list[str]]:
+        return {"base_url": f"{self.origin}/v2", **self.credentials()}
+
     def expire(self) -> None:
         """Makes every token that was seen worthless."""
         self._tokens.expire()

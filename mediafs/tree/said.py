@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ..catalogue import Catalogue
 from ..errors import NoAttribute, NotFound
-from ..model import Days, Everything, Inode, Media
+from ..model import Days, Everything, Inode, Media, Version
 from . import xattrs
 from .days import Dates
 from .nodes import Folder, Month, Node, View, Year
@@ -15,15 +16,21 @@ from .seams import Listings
 
 
 class Said:
-    """`dates` is the range of by-date."""
+    """`dates` is the range of by-date, `cached` how many bytes of a version are held on disk."""
 
     def __init__(
-        self, catalogue: Catalogue, listings: Listings, dates: Callable[[], Dates], options: TreeOptions
+        self,
+        catalogue: Catalogue,
+        listings: Listings,
+        dates: Callable[[], Dates],
+        options: TreeOptions,
+        cached: Callable[[Version], int],
     ) -> None:
         self._catalogue = catalogue
         self._listings = listings
         self._dates = dates
         self._options = options
+        self._cached = cached
 
     def names(self, inode: Inode, node: Callable[[Inode], Node]) -> tuple[str, ...]:
         """What a copy takes along: small and stable attributes. `node` raises NotFound."""
@@ -56,7 +63,9 @@ class Said:
 
     def _of_file(self, inode: Inode, media: Media) -> dict[str, Callable[[], str | None]]:
         conversations = self._catalogue.views.conversations_of(inode)
-        return xattrs.file_values(media, self._options.account, self._options.vendor, conversations)
+        account = self._options.account
+        cached = partial(self._cached, Version.of(media, account))
+        return xattrs.file_values(media, account, self._options.vendor, conversations, cached)
 
     def _of_directory(self, node: Node) -> dict[str, str | None]:
         match node:

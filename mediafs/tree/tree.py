@@ -94,7 +94,7 @@ class Tree:
         self._changing = Changing(
             catalogue, listings, deletions, editing, options, dates=self._folders.dates, emit=emit
         )
-        self._said = Said(catalogue, listings, self._folders.dates, options)
+        self._said = Said(catalogue, listings, self._folders.dates, options, reading.cached)
         self._live = LiveNames(catalogue, reading, ids)
         self._totals: tuple[int, int, int] | None = None
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
@@ -195,7 +195,7 @@ class Tree:
         raise NotFound("this link leads nowhere any more")
 
     def space(self) -> Space:
-        """Never the network: what is known, and the room that spooling has."""
+        """Never the network: what is known, and the room that the cache has."""
         edition = self._catalogue.contents.edition
         if self._totals is None or self._totals[0] != edition:
             self._totals = (edition, *self._catalogue.views.totals())
@@ -286,17 +286,19 @@ class Tree:
         if self._catalogue.views.stat(inode) is None and isinstance(node := self._node(inode), Live):
             return await self._live.open(node)
         media = self._media(inode)
-        version = Version(self._options.account, media.id, media.validator)
+        version = Version.of(media, self._options.account)
         # Pages of the kernel may be kept only while a change of content would be noticed: else those
         # of two contents could meet in one file.
         keep = self._shown.get(inode) == version and self._reading.remembers(version)
         reader = self._reading.open(media, version)
-        if media.size is None:
-            try:
+        try:
+            await reader.hold()
+            if media.size is None:
                 self._catalogue.contents.settle(inode, await reader.settle())
-            except BaseException:
-                await reader.close()
-                raise
+                version = reader.version
+        except BaseException:
+            await reader.close()
+            raise
         self._shown[inode] = version
         return OpenFile(
             reader,

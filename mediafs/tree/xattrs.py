@@ -56,9 +56,12 @@ _DEGREES: Final = MappingProxyType({"latitude": 90.0, "longitude": 180.0})
 
 
 def file_values(
-    media: Media, account: AccountName, vendor: str, conversations: list[str]
+    media: Media, account: AccountName, vendor: str, conversations: list[str], cached: Callable[[], int]
 ) -> dict[str, Callable[[], str | None]]:
-    """Attribute names, without their prefix, and how each value is made. None: there is none."""
+    """Attribute names, without their prefix, and how each value is made. None: there is none.
+
+    `cached` tells the bytes that are held on disk.
+    """
     created = media.created.astimezone(UTC)
     return {
         "title": lambda: media.title,
@@ -78,7 +81,7 @@ def file_values(
         "source_type": lambda: media.source_type,
         "etag": lambda: media.etag,
         "duration": lambda: _number(media.duration_s),
-        "cached": lambda: "0",
+        "cached": lambda: str(cached()),
         "record": lambda: media.record,
         **{name: partial(str, value) for name, value in media.extra},
     }

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from .apizee import Apizee
-from .protocol import Vendor
-from .verba import Verba
-from .veriff import Veriff
-from .vonage import Vonage
-from .zoom import Zoom
+from . import apizee, verba, veriff, vonage, zoom
+from .account import AccountSpec
 
-VENDORS: Final[Mapping[str, Callable[..., Vendor]]] = MappingProxyType(
+VENDORS: Final[Mapping[str, AccountSpec]] = MappingProxyType(
     {
-        "apizee": Apizee,
-        "verba": Verba,
-        "veriff": Veriff,
-        "vonage": Vonage,
-        "zoom": Zoom,
+        "apizee": apizee.ACCOUNT,
+        "vonage": vonage.ACCOUNT,
+        "zoom": zoom.ACCOUNT,
+        "veriff": veriff.ACCOUNT,
+        "verba": verba.ACCOUNT,
     }
 )
-"""Name -> class; each is made from the options of its own module."""
+"""What an account of each is configured with, and how it is made."""

@@ -8,7 +8,7 @@ among them): those names are configuration, and `probe` proves them before they 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
@@ -46,6 +46,7 @@ from ._apizee_login import password_grant
 from ._apizee_record import MEDIA_ID, media_of
 from ._defaults import Defaults
 from ._json import parse
+from .account import AccountSpec, Given, Kind
 from .apizee_options import ApizeeFilters, ApizeeOptions
 from .protocol import Call, Credential, Flow, Pairs, Reply
 
@@ -84,6 +85,7 @@ class Apizee(Defaults):
             users=True,
             all_users=self._options.user == "all",
             user=UserId(self._options.user) if self._options.user not in (None, "all") else None,
+            filter_names=",".join(asdict(self._options.filters).values()),
             editable=EDITABLE,
             deletable=True,
         )
@@ -347,4 +349,35 @@ def _stamp(moment: datetime, *, up: bool) -> str:
     return f"{wider.isoformat()}Z"
 
 
-__all__ = ["Apizee", "ApizeeFilters", "ApizeeOptions"]
+def _make(given: Given) -> Apizee:
+    return Apizee(
+        ApizeeOptions(
+            base_url=given.base_url,
+            token=given.text("token"),
+            username=given.text("username"),
+            password=given.text("password"),
+            user=given.text("user"),
+            filters=ApizeeFilters(**given.names("filters")),
+        )
+    )
+
+
+ACCOUNT: Final = AccountSpec(
+    vendor=NAME,
+    base_url="https://cloud.apizee.com",
+    keys={
+        "token": Kind.SECRET,
+        "username": Kind.TEXT,
+        "password": Kind.SECRET,
+        "user": Kind.ID,
+        "filters": Kind.NAMES,
+    },
+    ways=(("token",), ("username", "password")),
+    names={"filters": asdict(ApizeeFilters())},
+    listed="conversations",
+    archive_keys=("user",),
+    permanent=True,
+    make=_make,
+)
+
+__all__ = ["ACCOUNT", "Apizee", "ApizeeFilters", "ApizeeOptions"]

@@ -50,6 +50,7 @@ from ._verba_record import GUID, call_id, is_extension, is_ongoing, media_of
 from ._verba_rows import Row
 from ._verba_search import PAGE_ROWS, Search, Seen
 from ._verba_xml import NAME, Answer, looks_like_message
+from .account import AccountSpec, Given, Kind
 from .protocol import Call, Credential, Flow, Pace, Pairs, Reply
 from .verba_options import CALL_ID, VerbaOptions
 
@@ -88,6 +89,7 @@ class Verba(Defaults):
             enumerable=self._options.search,
             in_date_order=self._options.search,
             records_tell_conversation=True,
+            named_users=tuple(map(UserId, self._options.extensions)),
             editable=frozenset(self._options.metadata_fields),
             deletable=True,
         )
@@ -349,3 +351,39 @@ def _as_exact(found: Media, known: Media) -> Media:
 
 
 __all__ = ["Verba", "VerbaOptions"]
+
+
+def _make(given: Given) -> Verba:
+    return Verba(
+        VerbaOptions(
+            base_url=given.base_url,
+            api_key=given.text("api_key") or "",
+            username=given.text("username"),
+            password=given.text("password"),
+            extensions=given.texts("extensions"),
+            calls=given.conversations,
+            search=given.flag("search"),
+            metadata_fields=given.texts("metadata_fields"),
+            zone=given.zone,
+        )
+    )
+
+
+ACCOUNT: Final = AccountSpec(
+    vendor=NAME,
+    base_url=None,
+    example_url="https://recorder.example/verba",
+    keys={
+        "api_key": Kind.SECRET,
+        "username": Kind.TEXT,
+        "password": Kind.SECRET,
+        "extensions": Kind.IDS,
+        "search": Kind.FLAG,
+        "metadata_fields": Kind.WORDS,
+    },
+    ways=(("api_key",),),
+    together=(("username", "password"),),
+    listed="calls",
+    permanent=True,
+    make=_make,
+)

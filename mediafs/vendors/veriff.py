@@ -37,6 +37,7 @@ from ._defaults import Defaults
 from ._json import parse
 from ._veriff_failures import NAME, WRONG_SIGNATURE, code, failure, is_gone, said
 from ._veriff_record import ID, UNKNOWN, Attempt, attempts_of, media_of
+from .account import AccountSpec, Given, Kind
 from .protocol import Call, Credential, Flow, Pace, Reply
 from .veriff_options import SESSION_ID, VeriffOptions, session_id
 
@@ -334,3 +335,24 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 __all__ = ["Veriff", "VeriffOptions"]
+
+
+def _make(given: Given) -> Veriff:
+    return Veriff(
+        VeriffOptions(
+            base_url=given.base_url,
+            api_key=given.text("api_key") or "",
+            shared_secrets=given.texts("shared_secret"),
+            sessions=given.conversations,
+        )
+    )
+
+
+ACCOUNT: Final = AccountSpec(
+    vendor=NAME,
+    base_url="https://stationapi.veriff.com",
+    keys={"api_key": Kind.SECRET, "shared_secret": Kind.SECRETS},
+    ways=(("api_key", "shared_secret"),),
+    listed="sessions",
+    make=_make,
+)

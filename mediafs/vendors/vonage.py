@@ -44,6 +44,7 @@ from ._vonage_failures import NAME, failure, is_problem, members, said
 from ._vonage_login import authorized, gained
 from ._vonage_pages import PAGE_LIMIT, has_no_days, place_of, query_of, read_page
 from ._vonage_record import EDITABLE, MEDIA_ID, media_of, shown
+from .account import AccountSpec, Given, Kind
 from .protocol import Call, Credential, Flow, Pace, Reply
 from .vonage_options import VonageOptions
 
@@ -311,3 +312,31 @@ def _moment(text: object) -> datetime | None:
 
 
 __all__ = ["Vonage", "VonageOptions"]
+
+
+def _make(given: Given) -> Vonage:
+    return Vonage(
+        VonageOptions(
+            base_url=given.base_url,
+            application_id=given.text("application_id"),
+            private_key=given.text("private_key"),
+            api_key=given.text("api_key"),
+            api_secret=given.text("api_secret"),
+        )
+    )
+
+
+ACCOUNT: Final = AccountSpec(
+    vendor=NAME,
+    base_url="https://api.nexmo.com",
+    keys={
+        "application_id": Kind.TEXT,
+        "private_key": Kind.SECRET_LINES,
+        "api_key": Kind.SECRET,
+        "api_secret": Kind.SECRET,
+    },
+    ways=(("application_id", "private_key"), ("api_key", "api_secret")),
+    archive_keys=("application_id",),
+    permanent=True,
+    make=_make,
+)

@@ -43,8 +43,9 @@ from ._zoom_record import NAME, TRASHED, Key, Session, is_media_id, sessions_in,
 from ._zoom_replies import DOWNLOAD, LIST, failure, is_message, said, status_of
 from ._zoom_sessions import GONE, exchanged
 from ._zoom_token import signed
+from .account import AccountSpec, Given, Kind
 from .protocol import Call, Credential, Flow, Pace, Reply
-from .zoom_options import ZoomOptions
+from .zoom_options import DOWNLOAD_HOSTS, ZoomOptions
 
 PACE: Final = Pace(per_second=20, parallel=8)
 """What a Pro account may send of Medium requests, as the listing is one; Video SDK plans count as Pro at
@@ -307,3 +308,25 @@ def _ordered(media: Iterable[Media], question: Question) -> tuple[Media, ...]:
 
 
 __all__ = ["Zoom", "ZoomOptions"]
+
+
+def _make(given: Given) -> Zoom:
+    return Zoom(
+        ZoomOptions(
+            base_url=given.base_url,
+            api_key=given.text("api_key") or "",
+            api_secret=given.text("api_secret") or "",
+            download_hosts=given.download_hosts or DOWNLOAD_HOSTS,
+        )
+    )
+
+
+ACCOUNT: Final = AccountSpec(
+    vendor=NAME,
+    base_url="https://api.zoom.us/v2",
+    keys={"api_key": Kind.SECRET, "api_secret": Kind.SECRET},
+    ways=(("api_key", "api_secret"),),
+    permanent=True,
+    trash=True,
+    make=_make,
+)

@@ -11,6 +11,10 @@ _PLAIN: Final = re.compile(r"[\x21-\x7e]+")
 _HOST: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 
 
+DOWNLOAD_HOSTS: Final = ("zoom.us",)
+"""Where records point to, unless the account says otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoomOptions:
     """The API key and API secret of a Video SDK account: not those of the SDK, which sign session tokens.
@@ -21,7 +25,7 @@ class ZoomOptions:
     base_url: str = "https://api.zoom.us/v2"
     api_key: str = field(repr=False)
     api_secret: str = field(repr=False)
-    download_hosts: tuple[str, ...] = ("zoom.us",)
+    download_hosts: tuple[str, ...] = DOWNLOAD_HOSTS
     """Hosts, and with them their subdomains, beside base_url's own that a record's download_url may point to:
     the credential is sent there."""
     token_in_query: bool = False

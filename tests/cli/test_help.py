@@ -11,7 +11,7 @@ from mediafs.cli import mount_helper
 
 from .conftest import Type
 
-COMMANDS = ("mount", "umount", "status", "check", "refresh", "demo", "sandbox")
+COMMANDS = ("mount", "umount", "status", "check", "refresh", "cache", "demo", "sandbox")
 
 
 def test_the_help_names_every_command_with_what_it_does(typed: Type) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mediafs.config import AccountConfig, ApizeeConfig, Secret, TokenAuth
+from mediafs.config import AccountConfig, Secret, Service
 from mediafs.config.secrets import FromCommand, FromCredential, FromEnv, FromFile, Origin, Plain, origin
 from mediafs.errors import ConfigError
 from mediafs.model import AccountName
@@ -158,13 +158,13 @@ def test_no_repr_shows_a_secret_or_the_arguments_of_a_command() -> None:
     shown = [
         repr(Secret.plain("s3cret", KEY)),
         str(command("curl", "-H", "s3cret")),
-        repr(dataclasses.asdict(TokenAuth(token=Secret.plain("s3cret")))),
+        repr(dataclasses.asdict(Service(values={"token": Secret.plain("s3cret")}))),
         repr(
             AccountConfig(
                 name=AccountName("a"),
                 vendor="apizee",
                 base_url="https://x.example",
-                service=ApizeeConfig(auth=TokenAuth(token=Secret.plain("s3cret"))),
+                service=Service(values={"token": Secret.plain("s3cret")}),
             )
         ),
         repr(copy.deepcopy(Secret.plain("s3cret"))),

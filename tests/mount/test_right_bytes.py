@@ -257,8 +257,9 @@ def elsewhere(mounted_elsewhere: Scene | None) -> Scene:
 def mounted_without_ranges() -> Iterator[Scene | None]:
     sizes = {f"{name} {way}": LARGE for name in WITHOUT_RANGES for way in ("cat", "random")}
     sizes |= {f"resized {by}": BIG for by in RESIZED} | {"random": BIG}
-    # What is LARGE fits into half of it, and is held there; what is BIG goes to disk.
-    with mounted_if_fuse(sizes, lines=["[cache]", 'memory = "16MiB"'], ranges=False) as scene:
+    # What is LARGE fits into half of it, and is held there; what is BIG goes to a spool on disk.
+    lines = ["[cache]", 'memory = "16MiB"', 'size = "0"']
+    with mounted_if_fuse(sizes, lines=lines, ranges=False) as scene:
         yield scene
 
 

@@ -29,6 +29,7 @@ from mediafs.model import (
     UserId,
     Version,
 )
+from mediafs.reading.checks import Identity
 from mediafs.source import Body
 
 KIB = 1024
@@ -217,6 +218,8 @@ class MemoryStore:
     """A Store without threads, which a clock that jumps cannot wait for; a second implementation of
     the seam."""
 
+    lasting = False
+
     def __init__(self, failing_at: int | None = None, error: MediafsError | None = None) -> None:
         self.data = bytearray()
         self.finished = False
@@ -239,7 +242,7 @@ class MemoryStore:
         assert offset + length <= len(self.data), "never put"
         return bytes(self.data[offset : offset + length])
 
-    async def finish(self, size: int) -> None:
+    async def finish(self, size: int, identity: Identity) -> None:
         await trio.lowlevel.checkpoint()
         assert size == len(self.data)
         self.finished = True

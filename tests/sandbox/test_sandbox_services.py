@@ -75,6 +75,9 @@ class Toy(Twin[ToyOptions]):
     def credentials(self) -> dict[str, str]:
         return {"key": self.options.key}
 
+    def account(self) -> dict[str, str | bool | list[str]]:
+        return {"base_url": self.origin}
+
     def expire(self) -> None:
         pass
 

@@ -98,7 +98,7 @@ def form(call: Call) -> dict[str, str]:
 
 def test_verba_is_a_vendor_and_is_registered() -> None:
     vendor: Vendor = verba()
-    assert VENDORS["verba"] is Verba
+    assert VENDORS["verba"].vendor == "verba"
     assert (vendor.name, vendor.peeks, vendor.default_requests_per_minute) == ("verba", True, None)
     assert vendor.pace is not None
     assert (vendor.pace.parallel, vendor.pace.per_second) == (2, 10)

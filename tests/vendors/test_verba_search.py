@@ -476,6 +476,14 @@ def test_of_a_sorted_listing_all_before_the_last_second_is_known(
     assert made.whole(Window(at(0), at(60))) == Window(at(known[0]), at(known[1]))
 
 
+def test_a_listing_that_goes_back_where_the_clock_does_is_sorted_all_the_same() -> None:
+    made = Rows(PARIS, backwards=False)
+    twice = [AUTUMN - timedelta(minutes=50), AUTUMN - timedelta(minutes=55), AUTUMN + timedelta(days=1)]
+    made.take([Row(str(n), media_at(str(n), moment)) for n, moment in enumerate(twice)], 0, 1)
+    window = Window(AUTUMN - timedelta(days=1), AUTUMN + timedelta(days=2))
+    assert made.whole(window).end == twice[-1]
+
+
 def test_days_of_the_calendar_are_what_a_person_asks_for() -> None:
     """A question of one day, as a directory makes it."""
     world = World.generate(300, seed=5, first=date(2024, 3, 1), last=date(2024, 3, 30))

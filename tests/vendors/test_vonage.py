@@ -151,7 +151,7 @@ def listed(vendor: Vonage, *replies: Reply, now: datetime = NOW, **question: Any
 
 def test_vonage_is_a_vendor_and_is_registered() -> None:
     vendor: Vendor = vonage()
-    assert VENDORS["vonage"] is Vonage
+    assert VENDORS["vonage"].vendor == "vonage"
     assert (vendor.name, vendor.traits.page_limit, vendor.default_requests_per_minute) == (
         "vonage",
         100,
