@@ -179,9 +179,9 @@ class RemoteAccount:
         """See `Source.erase`."""
         return await self._drive(self._vendor.erase(media, removal), urgency)
 
-    async def recover(self, media: Media, *, urgency: Urgency) -> None:
+    async def recover(self, media: Media, *, urgency: Urgency) -> Media:
         """See `Source.recover`."""
-        await self._drive(self._vendor.recover(media), urgency)
+        return await self._drive(self._vendor.recover(media), urgency)
 
     @asynccontextmanager
     async def body(
