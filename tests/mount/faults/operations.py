@@ -291,8 +291,8 @@ class Bytes(Operation):
 class Open(Bytes):
     name = "open"
     words = (
-        "`open` of a file whose size the record does not tell; any other is opened without a request, whatever"
-        " the service does"
+        "`open` of a file whose size the record does not tell; any other is opened without a request,"
+        " whatever the service does"
     )
     deadline_s = 15
     size = 300_000
