@@ -66,7 +66,7 @@ _FAULTS: Final[Sequence[Fault]] = (
     Fault(name="stall, once", script=_once("stall", seconds=FOR_EVER_S), cuts=True),
     Fault(name="stall, always", script=_always("stall", seconds=FOR_EVER_S), cuts=True),
     Fault(name="trickle, 10 KB/s", script=_always("trickle", bytes_per_s=10_000 * FACTOR)),
-    Fault(name="trickle, 40 B/s", script=_always("trickle", bytes_per_s=40 * FACTOR)),
+    Fault(name="trickle, 60 B/s", script=_always("trickle", bytes_per_s=60 * FACTOR)),
     Fault(name="short", script=_always("short", after_bytes=1000)),
     Fault(name="long", script=_always("long", after_bytes=1000)),
     Fault(name="wrong Content-Range", script=_always("wrong-range")),

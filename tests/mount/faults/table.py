@@ -161,7 +161,7 @@ def _read(deadline_s: float) -> dict[str, Row]:
         "no answer, always": _cell("ETIMEDOUT", THREE_SILENT_S, 3),
         "stall, once": _cell(SUCCESS, deadline_s, 2, "cut after 15 s, and taken up where it stopped"),
         "cut, once": _cell(SUCCESS, RETRIED_S, 2, "taken up where it broke off"),
-        "trickle, 40 B/s": _cell("ETIMEDOUT", deadline_s, 1),
+        "trickle, 60 B/s": _cell("ETIMEDOUT", deadline_s, 1),
         "429 always, 1 s": _cell("ETIMEDOUT", 30, 10, KERNEL, at_least=5),
         "429 once, no header": _cell(SUCCESS, deadline_s, 2, "taken for a minute, and waited for"),
         CHANGED: _cell("ESTALE", AT_ONCE_S, 1),
@@ -174,19 +174,19 @@ TABLE: Final[Mapping[str, Mapping[str, Row]]] = {
     | {
         "no answer, always": _cell("ETIMEDOUT", 20, 2, "the listing goes on behind"),
         "stall, always": _cell("ETIMEDOUT", 20, 2, "the listing goes on behind"),
-        "trickle, 40 B/s": _cell("ETIMEDOUT", 20, 1, "the listing goes on behind"),
+        "trickle, 60 B/s": _cell("ETIMEDOUT", 20, 1, "the listing goes on behind"),
         "404": _cell("EIO", AT_ONCE_S, 1, "no archive is empty by a 404"),
         "410": _cell("EIO", AT_ONCE_S, 1, "no archive is empty by a 410"),
     },
     "look up": _answered(15)
     | {
-        "trickle, 40 B/s": _cell(SUCCESS, 15, 1, "a short answer"),
+        "trickle, 60 B/s": _cell(SUCCESS, 15, 1, "a short answer"),
         "404": _cell("ENOENT", AT_ONCE_S, 1, "asked again after `fresh_for`"),
         "410": _cell("ENOENT", AT_ONCE_S, 1, "asked again after `fresh_for`"),
     },
     "get": _answered(15)
     | {
-        "trickle, 40 B/s": _cell(SUCCESS, 15, 1, "a short answer"),
+        "trickle, 60 B/s": _cell(SUCCESS, 15, 1, "a short answer"),
         "500, 502, 503 for a minute": _cell(
             "EIO", RETRIED_S, 9, "each try in that minute, and looking again behind; then success", at_least=3
         ),
@@ -198,7 +198,7 @@ TABLE: Final[Mapping[str, Mapping[str, Row]]] = {
         "stall, once": _cell(SUCCESS, AT_ONCE_S, 1, "the headers tell the size"),
         "stall, always": _cell(SUCCESS, AT_ONCE_S, 1, "the headers tell the size"),
         "trickle, 10 KB/s": _cell(SUCCESS, AT_ONCE_S, 1, "the headers tell the size"),
-        "trickle, 40 B/s": _cell(SUCCESS, AT_ONCE_S, 1, "the headers tell the size"),
+        "trickle, 60 B/s": _cell(SUCCESS, AT_ONCE_S, 1, "the headers tell the size"),
         "short": NotApplicable("nothing but the header tells the size"),
         "long": NotApplicable("nothing but the header tells the size"),
         "ignored Range": _cell(SUCCESS, AT_ONCE_S, 1),
@@ -231,7 +231,7 @@ TABLE: Final[Mapping[str, Mapping[str, Row]]] = {
     },
     "update": _answered(15)
     | {
-        "trickle, 40 B/s": _cell(SUCCESS, 15, 1, "a short answer"),
+        "trickle, 60 B/s": _cell(SUCCESS, 15, 1, "a short answer"),
         "carried out, answer lost, once": _cell(SUCCESS, RETRIED_S, 2),
         "carried out, answer lost, always": _cell("EIO", RETRIED_S, 3, LOOKED),
         "no answer, once": _cell("ETIMEDOUT", 15, 1, LOOKED),
@@ -249,7 +249,7 @@ TABLE: Final[Mapping[str, Mapping[str, Row]]] = {
         "no answer, always": _cell("ETIMEDOUT", THREE_SILENT_S, 3, LOOKED),
         "stall, always": _cell("ETIMEDOUT", THREE_SILENT_S, 3, LOOKED),
         "cut, always": _cell("EIO", RETRIED_S, 3, LOOKED),
-        "trickle, 40 B/s": _cell(SUCCESS, AT_ONCE_S, 1, "a short answer"),
+        "trickle, 60 B/s": _cell(SUCCESS, AT_ONCE_S, 1, "a short answer"),
         "404": _cell(SUCCESS, AT_ONCE_S, 1, BELIEVED),
         "410": _cell(SUCCESS, AT_ONCE_S, 1, BELIEVED),
         "nothing, as 200": _cell(SUCCESS, AT_ONCE_S, 1, BELIEVED),
