@@ -12,7 +12,7 @@ from ..app import App
 from ..mount import connection_limits
 
 _ADVICE: Final[Mapping[str, str]] = {
-    "CredentialsRefused": "check token, or username and password, of the account; then mount again",
+    "CredentialsRefused": "check the secrets of the account; those of files and commands are read again",
     "Denied": 'the account may not see this; for user = "all" the service wants an administrator',
     "Unavailable": "check the network and base_url; what is known stays readable in listings",
     "Late": "the service's rate limit or its slowness: wait, or look at fewer folders at a time",
