@@ -24,6 +24,7 @@ from mediafs.mount import FuseUnavailable, check_fuse
 from mediafs.sandbox.testing import Box, sandbox_process
 
 from .mounting import Mount
+from .quotations import quotations, unfounded
 from .vendor_accounts import mounted_vendor
 from .zoom_service import LIST, id_of
 
@@ -129,6 +130,9 @@ def whole(whole_account: Whole | None) -> Whole:
 
 
 def test_a_walk_costs_the_pages_of_one_listing(whole: Whole) -> None:
+    """A walk through `by-date/` costs about a request for each 25 days since `since`, and the folder of a
+    session one request.
+    """
     assert whole.walk <= windows(date(2024, 1, 1)) * 1.25 + 2
     whole.box.reset()
     whole.mount.files("by-date")
@@ -137,6 +141,9 @@ def test_a_walk_costs_the_pages_of_one_listing(whole: Whole) -> None:
 
 
 def test_every_recording_is_copied_once_and_byte_for_byte(whole: Whole, tmp_path: Path) -> None:
+    """A file is named after its start in UTC, its kind and eight digits, as in
+    `2024-05-17_10-30-00_audio_only_9f86d081.m4a`
+    """
     copy = shlex.quote(str(tmp_path))
     # ... with the attributes that a copy takes along.
     whole.run(f"rsync -aX by-date/ {copy}")
@@ -163,6 +170,9 @@ def test_tools_copy_a_day_of_hostile_sessions(whole: Whole, tmp_path: Path, tool
 
 
 def test_conversations_are_sessions_with_their_name_and_id(whole: Whole) -> None:
+    """A conversation is a session: its folder is called `NAME (SESSION)`, and any other session can be
+    looked up by its id.
+    """
     index = whole.mount.root / "by-conversation"
     folders = sorted(os.listdir(index))
     there = {(media["conversation"], media["created"][:10]) for media in whole.truth.values()}
@@ -238,6 +248,9 @@ def test_attributes_tell_what_zoom_tells(whole: Whole) -> None:
 
 
 def test_nothing_can_be_edited(whole: Whole) -> None:
+    """Zoom has nothing to change a recording with: writing an attribute that another service could change is
+    EOPNOTSUPP, and nothing is sent.
+    """
     path = next((whole.mount.root / "by-date/2025/12/31").iterdir())
     whole.box.reset()
     for name in ("title", "description", "metadata_primary", "public", "latitude", "mime_type"):
@@ -254,6 +267,7 @@ def test_nothing_can_be_edited(whole: Whole) -> None:
 
 
 def test_names_that_are_no_session_cost_no_request(whole: Whole) -> None:
+    """There is no `by-user/`."""
     whole.box.reset()
     index = whole.mount.root / "by-conversation"
     for name in (".directory", "Thumbs.db", "x", "5999", "a b", "../up", "no such session (x)"):
@@ -274,6 +288,7 @@ WORDINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", WORDINGS, ids=lambda options: next(iter(options)))
 def test_all_is_there_however_zoom_words_it(options: dict[str, Any]) -> None:
+    """where the record has no extension, the type tells it."""
     with small_account(**options) as (box, mount):
         found = mount.files("by-date")
         truth = truth_of(box)
@@ -286,11 +301,17 @@ def test_all_is_there_however_zoom_words_it(options: dict[str, Any]) -> None:
 
 
 def test_history_is_asked_for_in_windows_of_at_most_a_month() -> None:
+    """History is asked for in windows of at most four weeks.
+
+    Records tell their session, so `by-conversation/` is complete once all days have been listed and no
+    `since` leaves some out.
+    """
     with sandbox_process("zoom", media=0) as box:
         for day in ("2021-03-05", "2021-03-28", "2023-11-30"):
             box.add(created=f"{day}T23:59:59+00:00", conversation="c", media_type="video", size=100)
         with mounted_vendor(box) as mount:
             assert len(mount.files("by-date")) == 3
+            assert os.getxattr(mount.root / "by-conversation", "user.mediafs.complete") == b"true"
             asked = [parse_qs(r["query"]) for r in box.requests(path=LIST)]
     assert asked
     for query in asked:
@@ -302,6 +323,7 @@ def test_history_is_asked_for_in_windows_of_at_most_a_month() -> None:
 
 
 def test_a_page_token_that_runs_out_begins_its_window_again() -> None:
+    """A token that runs out once begins its window again."""
     with small_account(max_page_size=1) as (box, mount):
         # The third page of a window is refused, as where a quarter of an hour went by.
         box.fault("status", path=LIST, status=400, skip=2)
@@ -315,6 +337,9 @@ def test_a_page_token_that_runs_out_begins_its_window_again() -> None:
 
 
 def test_what_is_not_whole_is_no_listing() -> None:
+    """What Zoom says that it listed is held against what was asked: other days, fewer records than it
+    states, or page tokens that run out again and again fail the listing.
+    """
     other_days = '{"from": "2019-01-01", "to": "2019-01-31", "total_records": 0, "sessions": []}'
     ways: list[tuple[dict[str, Any], str | None]] = [
         ({"token_ttl_s": 0.0}, None),
@@ -363,6 +388,7 @@ def test_a_session_is_opened_and_changed_whatever_is_in_its_id(encoding: str) ->
 
 
 def test_files_of_single_participants_are_in_their_session_only() -> None:
+    """Files of single participants are shown by their session only, and so they are not in `by-date/`."""
     with sandbox_process("zoom", media=0, participant_files=True) as box:
         fields: dict[str, Any] = {"conversation": "call", "created": f"{TODAY}T00:00:01+00:00"}
         box.add(media_type="video", source_type="recording", size=10, **fields)
@@ -377,6 +403,7 @@ def test_files_of_single_participants_are_in_their_session_only() -> None:
 
 
 def test_two_recordings_with_one_id_are_read_and_never_deleted() -> None:
+    """Those are listed and read, and to delete one is EPERM, for Zoom would take others with it."""
     with small_account(shared_ids=True) as (box, mount):
         found = mount.files("by-date")
         assert Counter(hash_of(mount.root / path) for path in found) == Counter(truth_of(box).keys())
@@ -385,3 +412,8 @@ def test_two_recordings_with_one_id_are_read_and_never_deleted() -> None:
         assert "not permitted" in mount.run("rm", path).stderr
         assert errno_of(lambda: os.rename(mount.root / path, mount.root / "trash" / "x")) == "EPERM"
         assert {request["method"] for request in box.requests()} <= {"GET"}
+
+
+def test_each_docstring_here_is_a_quotation_from_the_document() -> None:
+    assert len(quotations(globals())) >= 11
+    assert unfounded(globals()) == []

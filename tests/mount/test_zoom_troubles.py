@@ -1,4 +1,4 @@
-"""Zoom's links, credentials and troubles on a real mount: bytes are right or reads fail, no secret is seen."""
+"""Zoom's links, credentials and troubles on a real mount: bytes are right or reads fail, no secret leaks."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from mediafs.sandbox.faults import Kind
 from mediafs.sandbox.testing import Box, sandbox_process
 
 from .mounting import Mount, wait_until
+from .quotations import quotations, unfounded
 from .vendor_accounts import mounted_vendor, prepared_vendor
 from .zoom_service import LIST
 
@@ -139,6 +140,7 @@ def test_the_hostile_replies_left_nothing_behind(account: Recordings) -> None:
 
 
 def test_the_token_goes_to_the_first_hop_only(account: Recordings) -> None:
+    """The account's token goes to Zoom, and to no host that Zoom's answers lead to."""
     path, truth = account.take()
     box = account.box
     assert account.is_right(path, truth)
@@ -152,6 +154,9 @@ def test_the_token_goes_to_the_first_hop_only(account: Recordings) -> None:
 
 
 def test_a_sign_in_page_is_no_recording_and_the_others_go_on(account: Recordings) -> None:
+    """and a download that it does not allow as a sign-in page: that is EACCES, changes nothing, and the
+    other files go on.
+    """
     (path, truth), (other, of_other) = account.take(), account.take()
     account.box.set(forbidden_downloads=[truth["id"]])
     assert errno_of(path.read_bytes) == "EACCES"
@@ -180,6 +185,7 @@ def test_words_in_place_of_a_recording_are_an_error(account: Recordings, how: st
 def test_a_link_that_ran_out_is_resolved_again_in_the_middle_of_a_read(
     account: Recordings, status: int
 ) -> None:
+    """A link that runs out in the middle of a read is asked for again, and the reader notices nothing."""
     path, truth = account.take()
     # The connection ends, and by then the link has expired.
     account.box.fault("cut", path="/stored", after_bytes=3 << 20)
@@ -325,3 +331,8 @@ def test_no_secret_is_seen_anywhere() -> None:
             for secret in (*box.credentials.values(), "Bearer ", "eyJ", "signature=", "access_token"):
                 assert secret not in text, secret
             assert box.leaks() == []
+
+
+def test_each_docstring_here_is_a_quotation_from_the_document() -> None:
+    assert len(quotations(globals())) >= 3
+    assert unfounded(globals()) == []
