@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from ..errors import Late, MediafsError, NotReady, Unavailable
+from ..errors import Late, MediafsError, Unavailable
 from ..model import Media, Span, Urgency
 from ..source import Source
 from .checks import accept
@@ -22,8 +22,8 @@ from .spool import Store
 log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 5.0
-"""A body that has ended by then, or whose length was stated, is a file like any other; one that goes on
-is taken for a call under way."""
+"""A body that has ended so long after it began, or whose length was stated, is a file like any other; one
+that goes on is taken for a call under way."""
 
 
 class LiveReader:
@@ -99,15 +99,16 @@ class LiveReader:
     async def settle(self) -> int | None:
         """The size in bytes; None of what is still being recorded.
 
-        Raises what the service refuses: NotFound where nothing is recorded at this moment.
+        Waits for the service's answer without end: how long is for the caller to say. Raises what the
+        service refuses: NotFound where nothing is recorded at this moment.
         """
+        while self._store is None and not self._ended.is_set():
+            await self._news.wait()
         with trio.move_on_after(SETTLE_S):
             while self._size is None and not self._ended.is_set():
                 await self._news.wait()
         if self._error is not None:
             raise self._error
-        if self._store is None:
-            raise NotReady(f"media {self._media.id}: nothing has come of it yet")
         return self._size
 
     async def read(self, offset: int, length: int) -> bytes:

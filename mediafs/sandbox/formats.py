@@ -1,4 +1,5 @@
-"""Three file formats written by hand: PNG, WAV and MP4, whose sizes are known before their bytes are made.
+"""Three file formats written by hand, PNG, WAV and MP4, and JSON: their sizes are known before their bytes
+are made.
 
 Everything is stored uncompressed, so that size is arithmetic and does not depend on the zlib of the
 machine. A file is a head, one marker box of fixed length that carries a text, and a tail.
@@ -13,10 +14,16 @@ from math import pi, sin
 from types import MappingProxyType
 from typing import Final, Literal
 
+from mediafs.sandbox.documents import DOCUMENT_TEMPLATES, document_mark, document_parts, document_size
+
 MediaType = Literal["image", "video", "audio"]
+SampleType = Literal["image", "video", "audio", "document"]
+"""What a sample file is. No media is a document by itself: a service may serve some of its media as such."""
 
 MARKER_BYTES: Final = 64
-TEMPLATES: Final[Mapping[MediaType, int]] = MappingProxyType({"image": 24, "audio": 8, "video": 8})
+TEMPLATES: Final[Mapping[SampleType, int]] = MappingProxyType(
+    {"image": 24, "audio": 8, "video": 8, "document": DOCUMENT_TEMPLATES}
+)
 """How many different files there are of each type."""
 
 VIDEO_WIDTH: Final = 160
@@ -241,7 +248,7 @@ class Format:
     content_type: str
 
 
-FORMATS: Final[Mapping[MediaType, Format]] = MappingProxyType(
+FORMATS: Final[Mapping[SampleType, Format]] = MappingProxyType(
     {
         "image": Format(
             size=_png_size, make=_png_make, mark=_png_mark, extension="png", content_type="image/png"
@@ -251,6 +258,13 @@ FORMATS: Final[Mapping[MediaType, Format]] = MappingProxyType(
         ),
         "video": Format(
             size=_mp4_size, make=_mp4_make, mark=_mp4_mark, extension="mp4", content_type="video/mp4"
+        ),
+        "document": Format(
+            size=document_size,
+            make=lambda number: Template(*document_parts(number)),
+            mark=document_mark,
+            extension="json",
+            content_type="application/json",
         ),
     }
 )

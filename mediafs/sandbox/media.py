@@ -1,6 +1,6 @@
 """What bytes a media has, decided here and only here. A body knows its size without making its bytes.
 
-There are forty sample files; the bytes of each media are one of them with a marker of fixed length that
+There are some forty sample files; the bytes of each media are one of them with a marker of fixed length that
 carries the media's own text, so all bodies differ, and an account of a million media costs nothing to
 create.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from mediafs.sandbox.formats import FORMATS, MediaType, Template
+from mediafs.sandbox.formats import FORMATS, SampleType, Template
 
 CHUNK_BYTES: Final = 256 * 1024
 """Bytes handed out at a time: large enough that the HTTP framing costs nothing, small enough to stay
@@ -127,22 +127,22 @@ class ResizedBody:
 
 
 class Samples:
-    """The forty templates, at most ``capacity_bytes`` of them in memory."""
+    """The templates, at most ``capacity_bytes`` of them in memory."""
 
     def __init__(self, *, capacity_bytes: int = 12_000_000) -> None:
         self._capacity_bytes = capacity_bytes
-        self._held: OrderedDict[tuple[MediaType, int], Template] = OrderedDict()
+        self._held: OrderedDict[tuple[SampleType, int], Template] = OrderedDict()
         self._held_bytes = 0
-        self._sizes: dict[tuple[MediaType, int], int] = {}
+        self._sizes: dict[tuple[SampleType, int], int] = {}
 
-    def size(self, kind: MediaType, number: int) -> int:
+    def size(self, kind: SampleType, number: int) -> int:
         """Bytes of template *number* with its marker, without making it."""
         known = self._sizes.get((kind, number))
         if known is None:
             known = self._sizes[(kind, number)] = FORMATS[kind].size(number)
         return known
 
-    def render(self, kind: MediaType, number: int, text: str) -> bytes:
+    def render(self, kind: SampleType, number: int, text: str) -> bytes:
         """The file of template *number* whose marker says *text* (cut to 56 ASCII characters)."""
         key = (kind, number)
         template = self._held.get(key)
@@ -161,7 +161,7 @@ class SampleBody:
     """One media's file: a template and the media's own marker text."""
 
     samples: Samples = field(repr=False, compare=False)
-    kind: MediaType
+    kind: SampleType
     number: int
     text: str
 

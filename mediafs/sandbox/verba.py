@@ -270,6 +270,7 @@ class Verba(Twin[VerbaOptions]):
             headers=(("Content-Type", body.content_type),),
             payload=Slice(body=body, start=0, stop=stop),
             chunked=True,
+            delivery=Delivery(bytes_per_s=self.options.bytes_per_s),
         )
 
     # --- changes

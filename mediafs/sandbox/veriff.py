@@ -56,6 +56,7 @@ class Veriff(Twin[VeriffOptions]):
 
     def __init__(self, world: World, options: VeriffOptions, *, signing_key: bytes) -> None:
         super().__init__(world, options, signing_key=signing_key)
+        world.serve_as("audio", "document")
         self.sessions = Sessions(world)
         self.deletions: list[str] = []
         self.decisions: list[str] = []

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from mediafs.sandbox.formats import FORMATS, TEMPLATES, MediaType
+from mediafs.sandbox.formats import FORMATS, TEMPLATES, MediaType, SampleType
 from mediafs.sandbox.media import Body, BytesBody, NoiseBody, SampleBody, Samples
 from mediafs.sandbox.records import COMPLETED, Media, Owner
 from mediafs.sandbox.traits import (
@@ -66,6 +66,7 @@ class World:
         self._bits: array[int] = array("Q")
         self._first_s = 0
         self._span_s = 0
+        self._served_as: dict[MediaType, SampleType] = {}
         self._own: dict[int, Media] = {}
         self._gone: set[int] = set()
         self._next_id = 1
@@ -197,6 +198,14 @@ class World:
         self._put(None, media)
         return media
 
+    def serve_as(self, media_type: MediaType, sample: SampleType) -> None:
+        """From now on the sample files of media of this type are of that one."""
+        self._served_as[media_type] = sample
+        self._made.clear()
+        for media in list(self._own.values()):
+            if isinstance(media.body, SampleBody) and media.media_type == media_type:
+                self.replace_body(media.id, self._sample(media_type, media.body.number, media.id))
+
     def remove(self, media_id: int) -> None:
         """Forgets the media for good. Raises KeyError when there is none."""
         media = self[media_id]
@@ -315,7 +324,8 @@ class World:
 
     def _sample(self, kind: MediaType, number: int, media_id: int) -> SampleBody:
         text = f"mediafs sandbox seed {self.seed} media {media_id}"
-        return SampleBody(samples=self.samples, kind=kind, number=number % TEMPLATES[kind], text=text)
+        sample = self._served_as.get(kind, kind)
+        return SampleBody(samples=self.samples, kind=sample, number=number % TEMPLATES[sample], text=text)
 
     def _make(self, media_id: int) -> Media:
         bits = self._bits[media_id - 1]

@@ -71,6 +71,8 @@ class Live:
 
     user: User
     name: str
+    turn: int = 0
+    """One name has as many inodes as calls were ever open under it at once."""
 
 
 Node = Root | View | Year | Month | Folder | Link | Live
@@ -97,8 +99,8 @@ def stored(node: Node) -> tuple[str, str]:
             return "view", TRASH
         case Folder():
             return "view", RECENT
-        case Live(User(id_), name):
-            return "live", f"{quote(id_, safe='')}/{name}"
+        case Live(User(id_), name, turn):
+            return "live", f"{quote(id_, safe='')}/{name}" + (f"/{turn}" if turn else "")
         case Link(User(id_)):
             return "user-link", id_
         case Link(scope):
@@ -122,8 +124,8 @@ def loaded(kind: str, key: str) -> Node:
         case "user":
             return Folder(User(UserId(key)))
         case "live":
-            id_, _, name = key.partition("/")
-            return Live(User(UserId(unquote(id_))), name)
+            id_, name, *turn = key.split("/")
+            return Live(User(UserId(unquote(id_))), name, *map(int, turn))
         case "user-link":
             return Link(User(UserId(key)))
         case "conversation-link":

@@ -7,13 +7,14 @@ of `Listings` first. Attributes and extended attributes never cost a request.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from urllib.parse import unquote
 
 from cachetools import LRUCache
 
 from ..catalogue import Catalogue, Stat
-from ..errors import Forbidden, NotFound
+from ..errors import Changed, Forbidden, NotFound
 from ..model import (
     Change,
     Conversation,
@@ -294,7 +295,7 @@ class Tree:
         try:
             await reader.hold()
             if media.size is None:
-                self._catalogue.contents.settle(inode, await reader.settle())
+                self._settled(inode, media, await reader.settle())
                 version = reader.version
         except BaseException:
             await reader.close()
@@ -306,6 +307,13 @@ class Tree:
             attributes=lambda: self.attributes(inode),
             changed=lambda: self._shown.pop(inode, None),
         )
+
+    def _settled(self, inode: Inode, media: Media, size: int) -> None:
+        """The size of `media`, which no record tells, was found out. Raises NotFound, and Changed where the
+        record is of another content by now."""
+        if self._media(inode).validator not in (media.validator, replace(media, size=size).validator):
+            raise Changed(f"media {media.id}: changed while its size was found out")
+        self._catalogue.contents.settle(inode, size)
 
     # --- extended attributes -----------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ use, the window of time is made narrower until one page holds it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum
@@ -51,6 +52,8 @@ class Seen:
     """The most that came at a time: a page of fewer was not cut short."""
     open_ended_failed: bool = False
     """A search of all time was not answered."""
+    probed: bool = False
+    """Whether it works was asked for its own sake."""
 
 
 class _Found(Enum):
@@ -158,10 +161,41 @@ class Search:
                 raise
             found += outcome.media
             self._move(outcome, open_ended)
+            if not self._done and len(found) < self._limit and self._is_worth_a_probe:
+                yield from self._probe()
         if self._remember:
             self._learnt["width_s"] = self._place.width_s
         found.sort(key=lambda media: (media.created, media.id), reverse=self._backwards)
         return Page(media=tuple(found), total=None, next=None if self._done else self._place.cursor())
+
+    @property
+    def _is_worth_a_probe(self) -> bool:
+        """Whether many narrow windows may be spared: an account with `since` never asks for all time."""
+        unknown = "open_ended" not in self._learnt and self._refused_s is None
+        untried = not self._seen.open_ended_failed and not self._seen.probed
+        left_s = abs((self._upper if not self._backwards else self._lower) - self._place.edge).total_seconds()
+        narrow = self._place.width_s <= WIDEST_UNPROVEN_S < left_s
+        return self._remember and unknown and untried and narrow
+
+    def _probe(self) -> Flow[None]:
+        """One row of a search of all time: it proves that a wide window is answered like a narrow one.
+
+        Whatever else the service says to it proves nothing, and is no reason to fail.
+        """
+        self._seen.probed = True
+        start, end = bounds(Window(EARLIEST, self._upper), self._zone)
+        order: Pairs = (
+            ("orderby", "start_time"),
+            ("order", "asc"),
+            ("pagelen", "1"),
+            ("responseType", "XML"),
+        )
+        call = self._ask((("start", start), ("end", end), *order))
+        reply = yield call
+        self._requests += 1
+        with suppress(MediafsError):
+            if self._read(call, reply):
+                self._learnt["open_ended"] = True
 
     def _move(self, outcome: _Outcome, open_ended: bool) -> None:
         """Where to go on after a window."""

@@ -188,6 +188,8 @@ class Vonage(Defaults):
         """The record of a media, not read yet. Raises NotFound and InvalidReply."""
         call = self.get(media)
         reply = yield call
+        if reply.status in (404, 410):
+            yield from self._is_there(reply)
         if not 200 <= reply.status < 300:
             raise self.failure(call, reply, media)
         root = parse(NAME, call.operation, reply.body)

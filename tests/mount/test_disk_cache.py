@@ -20,7 +20,7 @@ from mediafs.sandbox.media import NoiseBody, read_all
 from mediafs.sandbox.testing import Box, sandbox_process
 
 from .mounting import Mount, mounted, prepared, requests, wait_until
-from .test_semantics import DOCUMENT, plain
+from .quotations import unfounded
 
 MIB: Final = 1 << 20
 SIZE: Final = 5 * MIB + 123
@@ -88,11 +88,7 @@ def blocks(folder: Path) -> int:
 
 
 def test_each_docstring_here_is_a_quotation_from_the_document() -> None:
-    document = plain(DOCUMENT.read_text())
-    for name, each in globals().items():
-        if name.startswith("test_") and "document" not in name and each.__doc__:
-            for sentence in each.__doc__.split("\n\n"):
-                assert plain(sentence) in document, f"{name}: not in the document: {plain(sentence)}"
+    assert unfounded(globals()) == []
 
 
 def test_a_second_read_costs_no_request() -> None:

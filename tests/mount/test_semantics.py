@@ -34,9 +34,9 @@ from mediafs.sandbox.testing import Box, sandbox_process
 from mediafs.writing.brake import HOUR_S, QUIET_S
 from mediafs.writing.deletions import LOOK_AFTER_S
 
-from .mounting import REPOSITORY, Mount, mounted, prepared, requests, wait_until
+from .mounting import Mount, mounted, prepared, requests, wait_until
+from .quotations import DOCUMENT, quotations, unfounded
 
-DOCUMENT = REPOSITORY / "docs" / "SEMANTICS.md"
 MIB = 1 << 20
 BIG = 20 * MIB
 SPARE = 6 * MIB
@@ -52,11 +52,6 @@ DEFAULTS = AccountConfig(
 
 
 # --- the document --------------------------------------------------------------------------------------
-
-
-def plain(text: str) -> str:
-    """One line, without the marks of bold type."""
-    return " ".join(text.replace("**", "").split())
 
 
 def rows_of(heading: str) -> dict[str, str]:
@@ -79,17 +74,10 @@ def stated(cell: str) -> str:
 
 
 def test_each_docstring_here_is_a_quotation_from_the_document() -> None:
-    document = plain(DOCUMENT.read_text())
-    quoting = {
-        name: each.__doc__
-        for name, each in globals().items()
-        if name.startswith("test_") and "document" not in name
-    }
-    assert len(quoting) > 40
-    for name, quotation in quoting.items():
-        assert quotation, f"{name} quotes nothing"
-        for sentence in quotation.split("\n\n"):
-            assert plain(sentence) in document, f"{name}: not in the document: {plain(sentence)}"
+    tests = {name for name in globals() if name.startswith("test_") and "document" not in name}
+    assert len(tests) > 40
+    assert tests - quotations(globals()).keys() == set(), "they quote nothing"
+    assert unfounded(globals()) == []
 
 
 # --- mounts --------------------------------------------------------------------------------------------
@@ -245,10 +233,10 @@ def without_ranges(mount_without_ranges: Living | None) -> Living:
 
 
 def test_nothing_is_deleted_by_default() -> None:
-    """Nothing is deleted by default. `rm` deletes at the service, for good, where the account's configuration
-    says `delete = "permanent"`, and fails everywhere else. To the service mediafs sends GET requests, a PUT
-    for an edit, a DELETE for a deletion, the one POST that a login with username and password takes, and
-    nothing else.
+    """Nothing is deleted for good by default. `rm` deletes at the service, for good, where the account's
+    configuration says `delete = "permanent"`, and fails everywhere else, but for the one service with a trash
+    (Zoom): there it moves into that. To the service mediafs sends GET requests, a PUT for an edit, a DELETE
+    for a deletion, the one POST that a login with username and password takes, and nothing else.
     """
     with sandbox_process(media=30) as box:
         login = [f'username = "{box.username}"', f'password = "{box.password}"']

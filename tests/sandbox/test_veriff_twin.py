@@ -34,6 +34,25 @@ def twin(**options: Any) -> Veriff:
     return made
 
 
+def test_what_is_called_json_is_json() -> None:
+    world = World.generate(60)
+    added = world.add(media_type="audio")
+    service = Veriff(world, VeriffOptions(attempts=1), signing_key=b"k")
+    listed = [
+        record
+        for session in service.sessions.all()
+        for record in value(ask(service, f"sessions/{session}/media")).get("nfcDocuments", ())
+    ]
+    assert media_uuid(added.id) in [record["id"] for record in listed]
+    assert len(listed) > 5
+    for record in listed:
+        assert record["mimetype"] == "application/json"
+        response = ask(service, f"media/{record['id']}")
+        assert response.header("Content-Type") == "application/json"
+        assert len(response) == record["size"]
+        assert value(response)["dataGroups"]
+
+
 def sign(text: str, secret: str = SECRET) -> str:
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 

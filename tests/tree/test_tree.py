@@ -13,6 +13,7 @@ import pytest
 
 from mediafs.errors import (
     Busy,
+    Changed,
     Denied,
     Forbidden,
     NoAttribute,
@@ -24,6 +25,7 @@ from mediafs.errors import (
 )
 from mediafs.model import AccountName, Inode, MediaId, Owner, Requester, UserId
 from mediafs.reading import ReadingOptions, reading
+from mediafs.source import Body
 from mediafs.tree import ROOT, Absent, Attributes, Kind, Tree, TreeOptions
 from mediafs.tree.names import Names
 from mediafs.writing import Journal, Policy, deleting, editing
@@ -281,6 +283,29 @@ async def test_a_size_that_no_record_tells_is_settled_by_opening(tmp_path: Path)
         await file.close()
         await here.tree.refresh("recent")
         assert here.tree.attributes(shown.inode).size == 777
+
+
+async def test_a_size_is_not_taken_for_that_of_a_record_that_came_meanwhile(tmp_path: Path) -> None:
+    source = MemorySource([make_media(1, size=None)])
+    async with tree_of(source, tmp_path) as here:
+        (name,) = await here.list("recent")
+        inode = (await here.find(f"recent/{name}")).inode
+        body = source.body
+
+        @asynccontextmanager
+        async def slow(*given: Any, **more: Any) -> AsyncIterator[Body]:
+            async with body(*given, **more) as found:
+                source.archive[0] = make_media(1, size=None, created=START + timedelta(days=3))
+                await here.tree.refresh("recent")
+                yield found
+
+        source.body = slow  # type: ignore[method-assign]
+        with pytest.raises(Changed):
+            await here.tree.open(inode)
+        assert here.tree.attributes(inode).size == 1 << 30
+        source.body = body  # type: ignore[method-assign]
+        await (await here.tree.open(inode)).close()
+        assert here.tree.attributes(inode).size == 777
 
 
 async def test_only_attributes_that_have_a_value_are_listed(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mediafs.sync.crawl import Position, advance
 from mediafs.vendors._verba_rows import Row, Rows, Step
 from mediafs.vendors._verba_windows import DAY_S, Place, Window, bounds, next_width
 from mediafs.vendors.protocol import Call, Reply
-from tests.verba_talk import NOW, Talk, drive, talk, verba, xml
+from tests.verba_talk import NOW, Talk, drive, failed, talk, verba, xml
 
 PARIS = ZoneInfo("Europe/Paris")
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -156,9 +156,48 @@ def test_two_years_of_much_cost_about_a_request_a_hundred_calls() -> None:
 def test_a_first_window_is_a_day_and_grows_while_it_comes_back_small() -> None:
     said = talk(World())
     said.page(Question(since=START))
-    read = [datetime.fromisoformat(dict(call.query)["end"]) for call in said.calls]
+    first, probe, *others = [dict(call.query) for call in said.calls]
+    assert (probe["pagelen"], probe["start"][:4]) == ("1", "1989")
+    read = [datetime.fromisoformat(query["end"]) for query in (first, *others)]
     days = [(end - datetime(2024, 1, 1)) / timedelta(days=1) for end in read]
-    assert [round(day) for day in days] == [1, 9, 40, 71, 102, 133, 164, 195]
+    assert [round(day) for day in days] == [1, 9, 40, 71, 102, 133, 164]
+
+
+def test_one_request_spares_who_begins_with_a_day_the_narrow_windows() -> None:
+    world = spread(40, timedelta(days=15))
+    said = talk(world)
+    found = crawl(said, START)
+    assert {media.id for media in found} == ids(world)
+    assert len(said.calls) <= 6, "first window, probe, and windows that grow"
+    assert said.vendor.learnt["open_ended"] is True
+    said.calls.clear()
+    crawl(said, START)
+    assert not [call for call in said.calls if dict(call.query)["pagelen"] == "1"], "it is asked once"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_window_days": 40}, {"max_window_days": 40, "silent_window": True}],
+    ids=["refused", "without a word"],
+)
+def test_a_search_of_all_time_that_shows_nothing_proves_nothing(options: dict[str, Any]) -> None:
+    world = spread(40, timedelta(days=15))
+    said = talk(world, **options)
+    assert {media.id for media in crawl(said, START)} == ids(world)
+    assert "open_ended" not in said.vendor.learnt
+    assert sum(dict(call.query)["pagelen"] == "1" for call in said.calls) == 1
+
+
+def test_a_probe_that_fails_fails_no_listing() -> None:
+    world = spread(40, timedelta(days=15))
+    said = talk(world)
+
+    def spoil(call: Call, reply: Reply) -> Reply:
+        return failed(-1) if dict(call.query)["pagelen"] == "1" else reply
+
+    said.spoil = spoil
+    assert {media.id for media in crawl(said, START)} == ids(world)
+    assert "open_ended" not in said.vendor.learnt
 
 
 def test_one_page_asks_a_bounded_number_of_requests_and_goes_on_by_its_cursor() -> None:
