@@ -104,8 +104,11 @@ class Source(Protocol):
         """
         ...
 
-    async def recover(self, media: Media, *, urgency: Urgency) -> None:
-        """Takes a media out of the trash. Raises NotFound, Unsupported and what `page` raises."""
+    async def recover(self, media: Media, *, urgency: Urgency) -> Media:
+        """Takes a media out of the trash; returns its record as it is out of it.
+
+        Raises NotFound, Unsupported and what `page` raises.
+        """
         ...
 
     def wait_s(self, task: trio.lowlevel.Task) -> float:

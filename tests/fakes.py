@@ -161,9 +161,10 @@ class MemorySource:
             return Erased(answer="not there", carried_out=False)
         return Erased(answer="done")
 
-    async def recover(self, media: Media, *, urgency: Urgency) -> None:
+    async def recover(self, media: Media, *, urgency: Urgency) -> Media:
         self.asked["recover"] += 1
         await trio.lowlevel.checkpoint()
+        return media
 
     async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:
         self.asked["probe"] += 1

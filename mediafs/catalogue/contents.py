@@ -47,6 +47,9 @@ class _Row(NamedTuple):
         return bool(self.live) and same and bool(self.dated or not dated)
 
 
+_OUTSIDE: Final = 2
+"""The column `trashed` of a media that by-date did not show before it came into the trash."""
+
 _ROW: Final = "inode, live, dated, trashed, seen, created, size, owner, fields, kept"
 
 
@@ -102,7 +105,7 @@ class Contents:
         found = self._db.execute(f"SELECT {_ROW} FROM media WHERE id = ?", (media.id,)).fetchone()
         old = _Row(*found) if found else None
         if old is not None and clock < old.seen + (not old.live):
-            if not old.live or old.dated or not dated:
+            if not old.live or old.dated or old.trashed or not dated:
                 return []
             # Newer words about it are known; that the account's own listing shows it is news all the same.
             media = load_media(media.id, old.created, old.size, old.fields)
@@ -129,7 +132,7 @@ class Contents:
             "owner": media.owner.id if media.owner else None,
             "seen": clock,
             "fields": fields,
-            "trashed": old.trashed if old is not None and trashed is None else bool(trashed),
+            "trashed": _trashed(old, trashed),
         }
         inode = self._insert(values) if old is None else self._update(old.inode, values)
         return [*changes, self._difference(old, inode, media, before)]
@@ -192,23 +195,34 @@ class Contents:
         self._db.execute("INSERT INTO member VALUES (?, ?, ?)", (scope.id, inode, clock))
         return [self._place_changed("conversation", scope.id, Inode(inode), id_)]
 
-    def trash(self, id_: MediaId, trashed: bool) -> list[Change]:
-        """The media was put into the vendor's trash, or taken out of it."""
+    def trash(self, id_: MediaId) -> list[Change]:
+        """The media was put into the vendor's trash. Pages that were asked for before say nothing about it
+        any more."""
         with self._db.transaction():
-            row = self._db.execute("SELECT inode FROM media WHERE live AND id = ?", (id_,)).fetchone()
+            row = self._db.execute(f"SELECT {_ROW} FROM media WHERE live AND id = ?", (id_,)).fetchone()
             if row is None:
                 return []
-            inode = Inode(row[0])
+            old = _Row(*row)
+            inode = old.inode
             before = self._places(inode)
             self._db.execute(
-                "UPDATE media SET trashed = ?, dated = ?, seen = ? WHERE inode = ?",
-                (trashed, not trashed, self._db.clock(), inode),
+                "UPDATE media SET trashed = ?, dated = 0, seen = ? WHERE inode = ?",
+                (_trashed(old, True), self._db.tick(), inode),
             )
             self._count_links(inode)
             places = tuple(sorted(set(before) ^ set(self._places(inode))))
             self._directories.touch(place for place, _ in places)
         self.edition += 1
         return [Change(kind=ChangeKind.CHANGED, inode=inode, media=id_, places=places)]
+
+    def recover(self, media: Media) -> list[Change]:
+        """The media was taken out of the vendor's trash: it is where it was before, and pages that were
+        asked for earlier say nothing about it any more."""
+        with self._db.transaction():
+            row = self._db.execute("SELECT trashed FROM media WHERE live AND id = ?", (media.id,)).fetchone()
+            if row is None:
+                return []
+            return self.put([media], self._db.tick(), dated=row[0] != _OUTSIDE, trashed=False)
 
     def keep(self, inode: Inode, edits: Edits) -> list[Change]:
         """Remembers what was written to fields that no record shows. Returns what changed."""
@@ -332,7 +346,7 @@ class Contents:
 
     def _count_links(self, inode: Inode) -> None:
         self._db.execute(
-            "UPDATE media SET links = CASE trashed WHEN 1 THEN 1 ELSE dated + (owner IS NOT NULL)"
+            "UPDATE media SET links = CASE WHEN trashed THEN 1 ELSE dated + (owner IS NOT NULL)"
             " + (SELECT COUNT(*) FROM member WHERE member.inode = media.inode) END WHERE inode = ?",
             (inode,),
         )
@@ -354,6 +368,15 @@ class Contents:
     def _conversations_of(self, inode: int) -> list[str]:
         of = self._db.execute("SELECT conversation FROM member WHERE inode = ?", (inode,))
         return [conversation for (conversation,) in of]
+
+
+def _trashed(old: _Row | None, trashed: bool | None) -> int:
+    """The column `trashed` of what a page has shown; None: the page does not tell."""
+    if old is not None and (trashed is None or (trashed and old.trashed)):
+        return old.trashed
+    if trashed and old is not None and old.live and not old.dated:
+        return _OUTSIDE
+    return int(bool(trashed))
 
 
 def _settled(media: Media, old: _Row) -> Media:

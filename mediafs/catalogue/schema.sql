@@ -22,7 +22,8 @@ CREATE TABLE media (
     size INTEGER,                            -- bytes; NULL where the service does not tell
     owner TEXT,                              -- person.id
     links INTEGER NOT NULL DEFAULT 1,        -- names in by-date, by-user and by-conversation
-    trashed INTEGER NOT NULL DEFAULT 0,      -- 1: in the vendor's trash, and so in no other view
+    trashed INTEGER NOT NULL DEFAULT 0,      -- 1: in the vendor's trash, and so in no other view;
+                                             -- 2: so too, and by-date did not show it before
     kept TEXT NOT NULL DEFAULT '{}',         -- JSON: what was written to fields that no record shows
     seen INTEGER NOT NULL,                   -- the catalogue's clock when the last page that showed it was
                                              -- asked for; of one that is gone, when it was found to be

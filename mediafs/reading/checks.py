@@ -77,6 +77,9 @@ def accept(
         raise InvalidReply(f"media {media.id}: a whole body that is from byte {body.start}")
     if size is not None and identity.total is not None and identity.total != size:
         raise InvalidReply(f"media {media.id}: {identity.total} bytes, where the record says {size}")
+    if size is None and identity.total == 0:
+        # A failure looks like this. Believed, it would be the media's size from now on.
+        raise InvalidReply(f"media {media.id}: an empty body, of a media whose size no record tells")
     size = identity.total if size is None else size
     if size is None and body.partial:
         raise InvalidReply(f"media {media.id}: a part of a media whose size neither record nor reply tells")

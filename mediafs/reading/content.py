@@ -335,8 +335,7 @@ class Content:
         for stream in self.streams[:]:
             self._cancel(stream)
         if self.spool is not None:
-            if self.spool.finished or not self.spool.sealing:  # else its task does so in a moment
-                self.spool.discard()
+            self.spool.discard()
             self.spool = None
         self._wake_all()
 

@@ -162,7 +162,10 @@ class Pump:
                 await self._put(spool, piece)
                 self._content.filled(spool, piece.stop)
 
-        return await self._receive(body, scope, assembly, keep)
+        cut = await self._receive(body, scope, assembly, keep)
+        if cut is None and self._content.edition.size is None and assembly.position == 0:
+            raise InvalidReply(f"{self._name}: an empty body, and its size is not known")
+        return cut
 
     async def _put(self, spool: Spooled, piece: Piece) -> None:
         assert spool.store is not None

@@ -179,9 +179,9 @@ class RemoteAccount:
         """See `Source.erase`."""
         return await self._drive(self._vendor.erase(media, removal), urgency)
 
-    async def recover(self, media: Media, *, urgency: Urgency) -> None:
+    async def recover(self, media: Media, *, urgency: Urgency) -> Media:
         """See `Source.recover`."""
-        await self._drive(self._vendor.recover(media), urgency)
+        return await self._drive(self._vendor.recover(media), urgency)
 
     @asynccontextmanager
     async def body(
@@ -273,7 +273,7 @@ class RemoteAccount:
         self, flow: Flow[T], urgency: Urgency, hear: Callable[[Reply], object] = lambda reply: None
     ) -> T:
         """Runs an exchange to its end; `hear` is told of every reply."""
-        answered = False
+        answered = changed = False
         try:
             call = next(flow)
             while True:
@@ -284,16 +284,18 @@ class RemoteAccount:
                         error.undecided |= answered
                         raise
                     hear(reply)
-                    answered = True
+                    answered, asked = True, call.method
                     try:
                         call = flow.send(reply)
                     except StopIteration as stop:
                         outcome: T = stop.value
                         return outcome
-                    except (Unavailable, InvalidReply) as error:
-                        # A 502 may come from before the service, and nonsense from anywhere.
-                        error.undecided = True
+                    except MediafsError as error:
+                        # A 502 may come from before the service, and nonsense from anywhere; and what the
+                        # service took before it said no to a later question is done.
+                        error.undecided |= changed or isinstance(error, Unavailable | InvalidReply)
                         raise
+                    changed |= reply.status < 300 and asked != "GET"
         except StopIteration as stop:  # it needed no request
             return cast(T, stop.value)
         finally:

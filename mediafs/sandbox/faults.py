@@ -76,6 +76,8 @@ class Kind(StrEnum):
     """
     EMPTY = "empty"
     """200 without a body."""
+    BLANK = "blank"
+    """The request is carried out, and its answer is 200 without a body."""
 
 
 DEEP: Final = 100_000
@@ -192,6 +194,9 @@ def spoil(
         case Kind.LOST:
             handle(request, None)
             return Response(status=0, delivery=Delivery(abort="refuse", delay_s=fault.seconds))
+        case Kind.BLANK:
+            handle(request, None)
+            return Response(status=200, delivery=Delivery(delay_s=fault.seconds))
         case Kind.DELAY:
             # The server has waited already.
             return handle(request, None)

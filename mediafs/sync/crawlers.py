@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -261,10 +261,11 @@ class Crawlers:
         clock = self._catalogue.database.tick()
         seen: set[MediaId] = set()
         cursor, total, last = None, None, None
+        # A service that lists a month at once is not to be asked for the years before the archive begins.
+        begins = self._begins()
+        question = Question(newest_first=True, since=begins, limit=RECENT_COUNT)
         while len(seen) < RECENT_COUNT:
-            page = await self._pages.ask(
-                Question(newest_first=True, cursor=cursor, limit=RECENT_COUNT), urgency
-            )
+            page = await self._pages.ask(replace(question, cursor=cursor), urgency)
             if total is not None and page.total != total:
                 return False
             for media in page.media:
@@ -278,9 +279,20 @@ class Crawlers:
                     return False
                 last = None
                 break
+        last = begins if last is None else last
         since = last.timestamp() if last is not None else float("-inf")
         self._emit(self._catalogue.contents.cover_newest(since, clock))
         return True
+
+    def _begins(self) -> datetime | None:
+        """Where the archive begins: nothing older is shown, or known to be there. None: not known yet."""
+        if self._options.since is not None:
+            return self._options.start_of(self._options.since)
+        known = self._catalogue.views.day_range()
+        if known is None or self._catalogue.database.remembered("oldest") is None:
+            return None
+        first = date.fromordinal(known[0])
+        return self._options.start_of(first) if first > EARLIEST.date() else None
 
     # --- the trash ---------------------------------------------------------------------------------
 

@@ -130,13 +130,16 @@ class Changing:
         change raises.
         """
         scope, inode = self._media_in(nodes[0], old[1])
+        there = self._catalogue.views.find(nodes[1].scope, new[1]) if isinstance(nodes[1], Folder) else None
+        if there is not None and there.inode != inode:
+            raise Forbidden(f"{new[1]}: another media has that name")
         was, becomes = isinstance(scope, Trash), nodes[1] == Folder(Trash())
         if was and not becomes and not isinstance(nodes[1], Root):
             await self._deletions.recover(inode)
         elif becomes and not was:
             await self._deletions.erase(inode, requester, typed=old, removal=Removal.TRASH)
         elif old[0] == new[0] and self._options.retitling:
-            await self._retitle(scope, inode, old[1], new[1])
+            await self._retitle(inode, old[1], new[1])
         else:
             raise Forbidden('media cannot be moved, and are renamed only with names = "title"')
         # The kernel now knows the media by the place that was typed; it is there only by chance.
@@ -146,10 +149,7 @@ class Changing:
             id_ = media.id if media else MediaId("")
             self._emit([Change(kind=ChangeKind.CHANGED, inode=inode, media=id_, places=(new,))])
 
-    async def _retitle(self, scope: Scope, inode: Inode, before: str, after: str) -> None:
-        there = self._catalogue.views.find(scope, after)
-        if there is not None and there.inode != inode:
-            raise Forbidden(f"{after}: another media has that name")
+    async def _retitle(self, inode: Inode, before: str, after: str) -> None:
         media = self._catalogue.views.media(inode)
         if media is None:
             raise NotFound(f"inode {inode} is gone")

@@ -29,8 +29,10 @@ class TreeOptions:
 
     @property
     def changeable(self) -> bool:
-        """Whether any name could ever go or change; where not, file managers shall offer no Delete."""
-        return self.deletable or self.retitling
+        """Whether any name could ever go or change; where not, file managers shall offer no Delete.
+
+        What is in a trash can be taken out of it, whatever may be deleted."""
+        return self.deletable or self.retitling or self.trash
 
     @property
     def retitling(self) -> bool:

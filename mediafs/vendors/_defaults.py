@@ -64,6 +64,6 @@ class Defaults:
         yield from ()
         raise Unsupported("the service has no way to delete a media")
 
-    def recover(self, media: Media) -> Flow[None]:
+    def recover(self, media: Media) -> Flow[Media]:
         yield from ()
         raise Unsupported("the service has no trash to take a media out of")

@@ -7,9 +7,10 @@ types CC and TIMELINE have neither id, status, size nor recording_type.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from typing import Final, Self
 
 from ..errors import NotFound
 from ..model import EARLIEST, LATEST, ConversationId, Media, MediaId
-from ._json import At
+from ._json import At, dump
 from ._record import scrubbed
 
 NAME: Final = "zoom"
@@ -193,6 +194,14 @@ def _media_of(at: At, session: At, began: datetime | None, trashed: bool) -> Med
         locator=at["download_url"].text() or None,
         record=scrubbed(at, record),
     )
+
+
+def untrashed(media: Media) -> Media:
+    """The record of a media of the trash as it is out of it."""
+    record = json.loads(media.record)
+    record.pop("deleted_time", None)
+    extra = tuple(pair for pair in media.extra if pair[0] != "deleted")
+    return replace(media, status=COMPLETED, extra=extra, record=dump(record))
 
 
 def _created(at: At, began: datetime | None) -> datetime:

@@ -8,6 +8,7 @@ own JavaScript library encodes every id twice). Where one form is answered with 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -38,10 +39,15 @@ def forms(session: str, learnt: dict[str, object]) -> list[str]:
 def exchanged(
     session: str, learnt: dict[str, object], call: Callable[[str], Call]
 ) -> Flow[tuple[Call, Reply]]:
-    """The call for `session` and its answer: the first that is not 404, else the last one."""
+    """The call for `session` and its answer: the first that is not 404, else the last one.
+
+    It is marked as repeated where one of those before it was.
+    """
+    repeated = False
     for form in forms(session, learnt):
         made = call(form)
         reply = yield made
+        repeated = repeated or reply.repeated
         if status_of(made, reply) in GONE:
             continue
         if 200 <= status_of(made, reply) < 300 and quote(session, safe="") != session:
@@ -50,7 +56,7 @@ def exchanged(
             way = "once" if form == quote(session, safe="") else "twice"
             learnt["encoding"] = {**known, _kind(session): way}
         break
-    return made, reply
+    return made, replace(reply, repeated=repeated)
 
 
 def _kind(session: str) -> str:

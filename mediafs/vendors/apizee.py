@@ -180,6 +180,8 @@ class Apizee(Defaults):
     def record(self, media: Media) -> Flow[Media]:
         call = self.get(media.id)
         reply = yield call
+        if reply.status in (404, 410):
+            yield from self._is_there(reply)
         if not 200 <= reply.status < 300:
             raise self.failure(call, reply, media.id)
         found = self.parse_media(reply)
@@ -245,10 +247,7 @@ class Apizee(Defaults):
         reply = yield call
         answer = f"DELETE {reply.status}"
         if reply.status in (404, 410):
-            if not self._said(reply):
-                # A gateway says 404 to everything: the service has to show that it answers at all.
-                question = Question(limit=1)
-                self.parse_page(question, (yield self.list_page(question)))
+            yield from self._is_there(reply)
             if reply.repeated:  # it is gone because of an earlier try
                 return Erased(answer=f"{answer} after a try without an answer")
             return Erased(answer=answer, carried_out=False)
@@ -264,6 +263,12 @@ class Apizee(Defaults):
                 f"{NAME}: delete: the service answered something else, and media {media.id} is still there"
             )
         return Erased(answer=answer)
+
+    def _is_there(self, reply: Reply) -> Flow[None]:
+        """A gateway says 404 to everything: the service has to show that it answers at all."""
+        if not self._said(reply):
+            question = Question(limit=1)
+            self.parse_page(question, (yield self.list_page(question)))
 
     # --- filters
 

@@ -217,8 +217,11 @@ class Vendor(Protocol):
         """
         ...
 
-    def recover(self, media: Media) -> Flow[None]:
-        """Takes a media out of the trash. Raises NotFound, Denied, Unsupported."""
+    def recover(self, media: Media) -> Flow[Media]:
+        """Takes a media out of the trash; returns its record without what only the trash says.
+
+        Raises NotFound, Denied, Unsupported.
+        """
         ...
 
     def failure(self, call: Call, reply: Reply, scope: Scope | MediaId | None = None) -> MediafsError:

@@ -188,6 +188,8 @@ class Vonage(Defaults):
         """The record of a media, not read yet. Raises NotFound and InvalidReply."""
         call = self.get(media)
         reply = yield call
+        if reply.status in (404, 410):
+            yield from self._is_there(reply)
         if not 200 <= reply.status < 300:
             raise self.failure(call, reply, media)
         root = parse(NAME, call.operation, reply.body)
@@ -245,8 +247,8 @@ class Vonage(Defaults):
             raise Unsupported(f"{NAME}: the service has no trash")
         call = Call(method="DELETE", url=self._media_url(media.id), operation="delete")
         reply = yield call
-        carried_out = reply.status not in (404, 410)
-        if not carried_out:
+        missing = reply.status in (404, 410)
+        if missing:
             yield from self._is_there(reply)
         elif not 200 <= reply.status < 300:
             raise self.failure(call, reply, media.id)
@@ -254,7 +256,9 @@ class Vonage(Defaults):
             yield from self._is_gone(media.id)
         if self.learnt.get("shown") == media.id:
             self.learnt.pop("shown")
-        return Erased(answer=f"DELETE {reply.status}", carried_out=carried_out)
+        if missing and reply.repeated:  # it is gone because of an earlier try
+            return Erased(answer=f"DELETE {reply.status} after a try without an answer")
+        return Erased(answer=f"DELETE {reply.status}", carried_out=not missing)
 
     def _is_there(self, reply: Reply) -> Flow[None]:
         """A gateway says 404 to everything: the service has to show that it answers at all."""

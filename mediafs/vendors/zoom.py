@@ -39,7 +39,7 @@ from ._defaults import Defaults
 from ._json import parse
 from ._zoom_download import download_call
 from ._zoom_listing import PAGE_SIZE, Listing, note_shared, shared
-from ._zoom_record import NAME, TRASHED, Key, Session, is_media_id, sessions_in
+from ._zoom_record import NAME, TRASHED, Key, Session, is_media_id, sessions_in, untrashed
 from ._zoom_replies import DOWNLOAD, LIST, failure, is_message, said, status_of
 from ._zoom_sessions import GONE, exchanged
 from ._zoom_token import signed
@@ -244,6 +244,8 @@ class Zoom(Defaults):
             raise InvalidReply(
                 f"{NAME}: delete: the service does not find media {media.id}, and lists it all the same"
             )
+        if reply.repeated:  # it is there because of an earlier try
+            return Erased(answer=f"{answer} after a try without an answer")
         return Erased(answer=answer, carried_out=False)
 
     def _is_listed(self, media: Media, removal: Removal) -> Flow[bool]:
@@ -253,7 +255,8 @@ class Zoom(Defaults):
             found = yield from self._listing.trash()
         return any(each.id == media.id for each in found)
 
-    def recover(self, media: Media) -> Flow[None]:
+    def recover(self, media: Media) -> Flow[Media]:
+        """A success is 204, or 404 for what stands in its session: it is out of the trash already."""
         key = Key.of(media.id)
         file = self._alone(key)
 
@@ -265,8 +268,13 @@ class Zoom(Defaults):
             )
 
         call, reply = yield from exchanged(key.session, self.learnt, made)
-        if reply.status != 204:
-            raise self.failure(call, reply, media.id)
+        if reply.status == 204:
+            return untrashed(media)
+        if status_of(call, reply) in GONE:
+            for each in (yield from self._among(key, trashed=False)):
+                if each.id == media.id:
+                    return each
+        raise self.failure(call, reply, media.id)
 
     def _alone(self, key: Key) -> str:
         """The file's id as a segment of an address, where it names this one file.

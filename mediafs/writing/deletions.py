@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from ..catalogue import Catalogue
-from ..errors import Forbidden, Late, MediafsError, NotFound, Unsupported
+from ..errors import Changed, Forbidden, Late, MediafsError, NotFound, Unsupported
 from ..model import Change, Inode, Media, Removal, Requester, Urgency
 from ..source import Source
 from .brake import Brake
@@ -133,7 +133,9 @@ class Deletions:
             raise
         failure = None
         try:
-            self._forget(flight, typed)
+            # What was gone already is in no trash as far as anybody knows: a listing of it will tell.
+            trashed = flight.removal is Removal.TRASH and erased.carried_out
+            self._forget(flight, typed, trashed=trashed)
         except MediafsError as error:
             failure = error
         # Whatever became of our own books: the service did it.
@@ -147,14 +149,14 @@ class Deletions:
         media = self._catalogue.views.media(inode)
         if media is None:
             raise NotFound(f"inode {inode} is gone")
-        await self._source.recover(media, urgency=Urgency.PERSON)
-        self._emit(self._catalogue.contents.trash(media.id, False))
+        recovered = await self._source.recover(media, urgency=Urgency.PERSON)
+        self._emit(self._catalogue.contents.recover(recovered))
 
-    def _forget(self, flight: _Flight, typed: tuple[Inode, str] | None) -> None:
+    def _forget(self, flight: _Flight, typed: tuple[Inode, str] | None, *, trashed: bool = False) -> None:
         """The media is gone: so are its names, its text, its bytes. Of one in the trash, its names."""
         media = flight.media
-        if flight.removal is Removal.TRASH:
-            self._emit(_without(typed, self._catalogue.contents.trash(media.id, True)))
+        if trashed:
+            self._emit(_without(typed, self._catalogue.contents.trash(media.id)))
             return
         changes = self._catalogue.contents.remove(media.id)
         try:
@@ -196,6 +198,8 @@ class Deletions:
         except NotFound:
             self._forget(flight, None)
             return True
+        except Changed:
+            return False  # it was moved, so it is there
         self._emit(self._catalogue.contents.put([record], clock, dated=False))
         return False
 

@@ -673,7 +673,8 @@ def traces(mount: Mount, *, log: bool = True) -> Traces:
 
 
 def test_bytes_of_what_was_deleted_are_in_no_memory_and_no_file() -> None:
-    with erasable(ranges=False) as (box, mount):
+    # Half of the memory is too little for the body, and nothing is kept on disk: it needs a spool.
+    with erasable(ranges=False, lines=("[cache]", 'memory = "8MiB"', 'size = "0"')) as (box, mount):
         add(box, size=6 * MIB, filename="x.png")
         (path,) = (mount.root / DAY).iterdir()
         descriptors = Path(f"/proc/{mount.pids[-1]}/fd")

@@ -233,10 +233,10 @@ def without_ranges(mount_without_ranges: Living | None) -> Living:
 
 
 def test_nothing_is_deleted_by_default() -> None:
-    """Nothing is deleted by default. `rm` deletes at the service, for good, where the account's configuration
-    says `delete = "permanent"`, and fails everywhere else. To the service mediafs sends GET requests, a PUT
-    for an edit, a DELETE for a deletion, the one POST that a login with username and password takes, and
-    nothing else.
+    """Nothing is deleted for good by default. `rm` deletes at the service, for good, where the account's
+    configuration says `delete = "permanent"`, and fails everywhere else, but for the one service with a trash
+    (Zoom): there it moves into that. To the service mediafs sends GET requests, a PUT for an edit, a DELETE
+    for a deletion, the one POST that a login with username and password takes, and nothing else.
     """
     with sandbox_process(media=30) as box:
         login = [f'username = "{box.username}"', f'password = "{box.password}"']

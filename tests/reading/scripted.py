@@ -136,7 +136,7 @@ class ScriptedSource:
     async def erase(self, media: Media, removal: Removal, *, urgency: Urgency) -> Erased:
         raise AssertionError("reading changes nothing")
 
-    async def recover(self, media: Media, *, urgency: Urgency) -> None:
+    async def recover(self, media: Media, *, urgency: Urgency) -> Media:
         raise AssertionError("reading changes nothing")
 
     async def prove_filter(self, scope: Conversation | User, *, urgency: Urgency) -> None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -28,6 +29,7 @@ from mediafs.model import Media, MediaId
 from mediafs.reading.bodyfile import BLOCK, name_of
 from mediafs.reading.cache import DiskCache
 from mediafs.reading.cachefiles import Filling
+from mediafs.reading.cachefolder import Found, looked_through
 from mediafs.reading.checks import Identity
 from mediafs.reading.options import CacheOptions
 
@@ -325,6 +327,22 @@ async def test_the_free_room_of_the_disk_is_kept(tmp_path: Path, caplog: pytest.
         assert 8 * MIB < cache.room() < 9 * MIB
 
 
+async def test_room_that_was_granted_is_not_granted_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of bodies of unknown length the disk does not know yet what they will take."""
+    disk = SimpleNamespace(f_blocks=10_000, f_frsize=4096, f_bavail=1_000 + 10 * MIB // 4096)
+    monkeypatch.setattr(os, "statvfs", lambda path: disk)
+    async with cache_in(tmp_path, keep_free=lambda size: 1_000 * 4096) as cache:
+        fillings = [
+            await cache.make(media_of(name, None), version_of(media_of(name, None)), None) for name in "abc"
+        ]
+        assert [filling is None for filling in fillings] == [False, False, True]
+        for filling in fillings:
+            if filling is not None:
+                filling.discard()
+
+
 # --- what goes -----------------------------------------------------------------------------------------
 
 
@@ -355,6 +373,24 @@ async def test_a_deletion_before_the_folder_was_looked_through_takes_them_too(tm
     assert os.listdir(tmp_path) == []
     await cache.scan()
     assert await got(cache, media) is None
+    assert cache.statistics().bytes == 0
+
+
+async def test_a_deletion_while_the_folder_is_looked_through_is_not_undone(tmp_path: Path) -> None:
+    media, content = media_of("a", 300_000), some_bytes(300_000)
+    async with cache_in(tmp_path) as cache:
+        await keep(cache, media, content)
+    cache = DiskCache(CacheOptions(folder=tmp_path, realm="here", size=1 << 30))
+
+    def then_deleted(folder: Path) -> list[Found]:
+        found = looked_through(folder)
+        trio.from_thread.run_sync(cache.forget, {media.id})
+        return found
+
+    with patch("mediafs.reading.cache.looked_through", then_deleted):
+        await cache.scan()
+    assert os.listdir(tmp_path) == []
+    assert cache.held(version_of(media)) == 0
     assert cache.statistics().bytes == 0
 
 

@@ -335,6 +335,16 @@ async def test_the_same_content_with_a_weak_tag_is_the_same() -> None:
         await reader.close()
 
 
+async def test_a_service_that_no_longer_heeds_ranges_gives_the_same_content_whole() -> None:
+    source = ScriptedSource(BIG, [None, Fault(ignore_range=True)])
+    async with reading(source, OPTIONS) as service:
+        reader = opened(service, BIG)
+        assert await reader.read(0, READ) == BIG[:READ]
+        assert await reader.read(3 * MIB, READ) == BIG[3 * MIB : 3 * MIB + READ]
+        await reader.close()
+    assert source.asked[1].if_range == '"one"'
+
+
 async def test_blocks_held_since_an_earlier_open_are_not_mixed_with_new_content() -> None:
     source = ScriptedSource(BIG)
     async with reading(source, OPTIONS) as service:

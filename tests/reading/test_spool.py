@@ -405,3 +405,17 @@ async def test_a_service_that_honours_ranges_only_now_and_then_shifts_no_byte(tm
                 nursery.start_soon(fetch, probe, 0, 0)
                 nursery.start_soon(fetch, probe, 200 * KIB, seed)
             await probe.close()
+
+
+@pytest.mark.parametrize("tells_size", [True, False])
+async def test_an_empty_body_is_not_believed_where_no_record_tells_the_size(
+    tells_size: bool, tmp_path: Path
+) -> None:
+    source = ScriptedSource(b"", ranges=False, tells_size=tells_size)
+    async with reading(source, options(tmp_path)) as service:
+        reader = opened(service, size_known=False)
+        with pytest.raises(InvalidReply, match="empty body"):
+            await reader.settle()
+        source.content = BIG
+        assert await reader.settle() == len(BIG), "and it is not the size from now on"
+        await reader.close()

@@ -723,6 +723,9 @@ async def test_a_deletion_that_a_lost_answer_has_carried_out_counts(
         ([httpx.Response(503)] * 3, True),
         ([httpx.Response(403, json={})], False),
         ([LOST, httpx.Response(403, json={})], False),
+        # The service took it, and then would not say whether the media is still there.
+        ([httpx.Response(200, json={"ok": True}), httpx.Response(403, json={})], True),
+        ([httpx.Response(200, json={"ok": True}), httpx.Response(409, json={})], True),
     ],
 )
 async def test_it_is_known_whether_a_failed_deletion_may_have_been_carried_out(
@@ -732,3 +735,10 @@ async def test_it_is_known_whether_a_failed_deletion_may_have_been_carried_out(
         with pytest.raises(MediafsError) as caught:
             await source.erase(make_media(1), Removal.PERMANENT, urgency=PERSON)
     assert caught.value.undecided is undecided
+
+
+async def test_an_edit_that_was_taken_and_then_not_shown_is_looked_into() -> None:
+    async with account(Network([httpx.Response(200), GONE])) as source:
+        with pytest.raises(NotFound) as caught:
+            await source.update(make_media(1), {"title": "new"}, urgency=PERSON)
+    assert caught.value.undecided

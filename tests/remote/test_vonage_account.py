@@ -472,6 +472,14 @@ async def test_a_deletion_is_gone_at_the_service_and_again_is_a_success(errors: 
                 await ask
 
 
+async def test_a_deletion_whose_answer_got_lost_counts_as_carried_out() -> None:
+    async with house() as home:
+        media = await home.media()
+        home.fault(Kind.LOST, "/v3/media/", method="DELETE")
+        outcome = await home.source.erase(media, Removal.PERMANENT, urgency=PERSON)
+        assert (outcome.answer, outcome.carried_out) == ("DELETE 404 after a try without an answer", True)
+
+
 async def test_a_sign_in_page_in_place_of_a_deletion_deletes_nothing() -> None:
     async with house() as home:
         media = await home.media()

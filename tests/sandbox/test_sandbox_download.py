@@ -260,6 +260,14 @@ def test_an_answer_can_be_lost_after_the_work_was_done(box: Box, media: dict[str
     assert (entry["method"], entry["status"], entry["bytes_sent"]) == (method, 0, 0)
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_an_answer_can_be_blank_after_the_work_was_done(box: Box, media: dict[str, Any], method: str) -> None:
+    box.fault("blank", method=method)
+    answer = sent(box, method, media)
+    assert (answer.status, answer.body) == (200, b"")
+    assert carried_out(box, method, media)
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize("kind", ["late", "delay"])
 def test_work_is_done_before_an_answer_that_is_late_and_after_a_delay(

@@ -364,6 +364,13 @@ def test_what_a_second_try_finds_gone_the_first_has_deleted() -> None:
     assert "404" in done.answer
 
 
+def test_nor_is_one_to_the_look_after_a_deletion_that_was_not_answered_in_the_services_words() -> None:
+    with pytest.raises(InvalidReply):
+        erase(reply(b"<html>", 200), reply(b"<html>", 404), reply(b"<html>", 404))
+    _, done = erase(reply(b"<html>", 200), reply(b"", 404), reply({"total": 1, "data": [record()]}))
+    assert done.answer == "DELETE 200"
+
+
 @pytest.mark.parametrize("body", [b"<html>sign in</html>", b'{"status": "queued"}', b"[1]"])
 def test_another_answer_is_believed_only_when_the_record_is_gone(body: bytes) -> None:
     _, done = erase(reply(body), reply({"error": "no such media"}, 404))
