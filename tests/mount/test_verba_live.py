@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -112,7 +112,7 @@ def test_a_configured_extension_has_live_names_that_are_looked_up() -> None:
 
 
 def test_without_a_search_they_are_listed() -> None:
-    """Without `search` they are listed."""
+    """Without `search` they are listed in the folders of the extensions that `extensions` names."""
     with line(search=False) as here:
         here.call(size=5000)
         assert sorted(os.listdir(here.folder)) == ["last.bin", "ongoing.bin"]
@@ -194,19 +194,44 @@ def test_many_at_once_read_each_a_whole_call_or_fail() -> None:
         assert here.spooled() == 0
 
 
-FOLLOWERS: Final = ("cat ongoing.bin", "dd if=ongoing.bin bs=7777 status=none", "tail -c +1 ongoing.bin")
+FOLLOWERS: Final = (
+    "cp ongoing.bin /dev/stdout",
+    "cat ongoing.bin",
+    "dd if=ongoing.bin bs=7777 status=none",
+    "tail -c +1 ongoing.bin",
+)
+TRUSTING: Final = ("tar -c ongoing.bin", "tail -c 100 ongoing.bin")
 
 
 def test_a_call_that_goes_on_is_followed_to_its_end() -> None:
-    """A call that goes on grows while it is read: `cat`, `dd` and `tail -c +1` follow it to its end."""
-    with line(bytes_per_s=SLOW) as here, ThreadPoolExecutor(3) as pool:
+    """A call that goes on grows while it is read: `cat`, `cp`, `dd` and `tail -c +1` follow it to its end.
+
+    Its size is shown as 1 GiB, so what trusts that is no tool for it: `tar` fills up with zeros and fails,
+    `tail -c 100` shows nothing
+    """
+    with line(bytes_per_s=SLOW) as here, ThreadPoolExecutor(len(FOLLOWERS + TRUSTING)) as pool:
+
+        def begun(command: str, number: int) -> Future[subprocess.CompletedProcess[str]]:
+            # One after the other: `cp` looks twice, and must find nothing opened in between.
+            script = f"set -o pipefail; cd by-user/{LINE}; {command}"
+            ran = pool.submit(here.mount.run, "bash", "-c", script)
+            wait_until(lambda: actions(here.box)["GetMedia"] == number)
+            return ran
+
         media = here.call(size=8 * SLOW, status="in_progress")
         began = time.monotonic()
-        followed = pool.map(lambda each: shell(here.mount, f"{each} | sha256sum", here.folder), FOLLOWERS)
-        assert {each.split()[0] for each in followed} == {here.digest_of(media)}
+        following = [begun(f"{each} | sha256sum", n) for n, each in enumerate(FOLLOWERS, 1)]
+        trusting = [begun(f"{each} | wc -c", n) for n, each in enumerate(TRUSTING, len(FOLLOWERS) + 1)]
+        for command, each in zip(FOLLOWERS, following, strict=True):
+            done = each.result()
+            assert (done.returncode, done.stderr) == (0, ""), command
+            assert done.stdout.split()[0] == here.digest_of(media), command
         assert time.monotonic() - began >= 7
+        archived, tail = (each.result() for each in trusting)
+        assert archived.returncode != 0
+        assert "shrank" in archived.stderr
+        assert tail.stdout.strip() == "0"
         here.wait_quiet()
-        assert actions(here.box)["GetMedia"] == len(FOLLOWERS)
 
 
 def test_who_stops_to_read_ends_the_download_and_nothing_is_kept() -> None:

@@ -179,7 +179,7 @@ def test_what_is_no_whole_recording_leaves_no_size_and_no_byte(chunked: bool) ->
 
 
 def test_no_room_to_keep_a_body_is_no_partial_file() -> None:
-    """With `size = "0"` it is never kept; the file is right all the same."""
+    """With `size = "0"` it is never kept; the file is right all the same, if it comes in time."""
     with calls(2, "[cache]", 'size = "0"', 'memory = "1MiB"', chunked=True) as unknown:
         path = unknown.take()
         assert digest(path) == unknown.digest_of(path)
