@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Final
 
 import trio
 
 from ..errors import Late, MediafsError, Unavailable
 from ..model import Media, Span, Urgency
-from ..source import Source
+from ..source import Body, Source
 from .checks import accept
 from .options import ReadingOptions, Tally
 from .spool import Store
@@ -51,6 +52,8 @@ class LiveReader:
         """Bytes, once the service has stated them or the body has ended."""
         self._error: MediafsError | None = None
         self._scope = trio.CancelScope()
+        self._answer_by = min(trio.current_effective_deadline(), trio.current_time() + options.total_s)
+        """Whoever opens it waits no longer: a wait that is known to be longer is told at once."""
         self._ended = trio.Event()
         self._news = trio.Event()
 
@@ -79,15 +82,23 @@ class LiveReader:
             self._tell()
 
     async def _receive(self) -> None:
-        async with self._source.body(self._media, Span(0), urgency=Urgency.PERSON) as body:
-            self._size = accept(body, Span(0), media=self._media, size=None, known=None, if_range=None).size
-            store = self._store = await self._make_store()
+        answered = False
+        with trio.CancelScope(deadline=self._answer_by) as scope:
+            async with self._source.body(self._media, Span(0), urgency=Urgency.PERSON) as body:
+                scope.deadline, answered = inf, True
+                await self._take(body)
+        if not answered and scope.cancelled_caught:
+            raise Late(f"media {self._media.id}: the service does not answer in time")
+
+    async def _take(self, body: Body) -> None:
+        self._size = accept(body, Span(0), media=self._media, size=None, known=None, if_range=None).size
+        store = self._store = await self._make_store()
+        self._tell()
+        async for chunk in body.chunks:
+            await store.put(self._arrived, chunk)
+            self._arrived += len(chunk)
+            self._tally.fetched += len(chunk)
             self._tell()
-            async for chunk in body.chunks:
-                await store.put(self._arrived, chunk)
-                self._arrived += len(chunk)
-                self._tally.fetched += len(chunk)
-                self._tell()
         if self._size is not None and self._arrived != self._size:
             raise Unavailable(f"media {self._media.id}: {self._arrived} of {self._size} bytes came")
         self._size = self._arrived

@@ -219,9 +219,7 @@ class Tree:
         match node:
             case Folder(scope):
                 await self._listings.ensure(scope)
-                # Where all calls are listed, a copy is not to take along what is no call of its own.
-                lone = not self._traits.enumerable
-                live = self._live.of(scope) if isinstance(scope, User) and lone else []
+                live = self._live.of(scope) if isinstance(scope, User) and self._lists_live(scope) else []
                 always = {entry.attributes.inode: entry for entry in live}
                 views = self._catalogue.views
                 return Directory(
@@ -239,6 +237,10 @@ class Tree:
                 # Nothing has been looked at yet: an empty index would be taken for an empty account.
                 await self._listings.look_for_the_oldest()
         return Directory(lambda: list(self._folders.below(node)))
+
+    def _lists_live(self, user: User) -> bool:
+        """Where all calls are listed, a copy is not to take along what is no call of its own."""
+        return user.id in self._options.users and not self._traits.enumerable
 
     @property
     def _is_empty_index(self) -> bool:

@@ -52,6 +52,11 @@ class Answer:
         """It is a listing, also one of nothing: an answer of another kind is never an empty archive."""
         return self.code == 0 or next(_named(self.root, "verbacdrlist"), None) is not None
 
+    def answers(self, action: str) -> bool:
+        """Whether it says that it answers that action, or nothing of the kind: a success at something else
+        is no empty archive either."""
+        return self.action is None or self.action.lower() == action.lower()
+
 
 def parse(operation: str, body: bytes) -> Answer:
     """Raises InvalidReply where `body` is no XML that can be held."""

@@ -168,7 +168,7 @@ class Verba(Defaults):
             case calls.CALL_NOT_FOUND:
                 return []
         answer = self._read(call, reply, scope)
-        if not answer.lists:
+        if not answer.lists or not answer.answers("SearchCalls"):
             raise InvalidReply(f"{NAME}: list: /: this is no list of calls")
         return [self._row(at) for at in answer.records("list")]
 
@@ -239,7 +239,7 @@ class Verba(Defaults):
                 break  # that is no id of a call, or of a meeting
             answer = self._read(call, reply, scope)
             records = list(answer.records("get"))
-            if not records and not answer.lists:
+            if not records and not (answer.lists and answer.answers("GetCallInformation")):
                 raise InvalidReply(f"{NAME}: get: /: this is no call")
             if not records:
                 break

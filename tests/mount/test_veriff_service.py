@@ -28,6 +28,7 @@ from .vendor_checks import (
     digest,
     errno_of,
     everything_said,
+    ids,
     inodes,
 )
 from .veriff_service import NOBODY, asked, lines_of, sessions_of, truth
@@ -71,11 +72,11 @@ def test_sessions_come_from_the_configuration_from_a_file_and_from_being_looked_
         with file.open("a") as more:
             more.write(f"{three}\n")
         assert set(os.listdir(index)) == {one, two, three}
-        wait_until(lambda: by_id(mount, "by-date").keys() == held(little, one, two, three))
+        wait_until(lambda: ids(mount, "by-date") == held(little, one, two, three))
         # What is looked up is known from then on, also after a restart.
         assert by_id(mount, f"by-conversation/{four}").keys() == held(little, four)
         assert set(os.listdir(index)) == {one, two, three, four}
-        wait_until(lambda: by_id(mount, "by-date").keys() == truth(little).keys())
+        wait_until(lambda: ids(mount, "by-date") == truth(little).keys())
         assert mount.umount().returncode == 0
         assert mount.mount().returncode == 0
         assert set(os.listdir(index)) == {one, two, three, four}
@@ -121,7 +122,7 @@ def test_a_session_that_is_gone_leaves_and_the_others_stay(little: Box) -> None:
         for media in little.world():
             if session_uuid(str(media["conversation"])) == gone:
                 little.remove(media["id"])
-        wait_until(lambda: by_id(mount, "by-date").keys() == held(little, *others))
+        wait_until(lambda: ids(mount, "by-date") == held(little, *others))
         assert os.listdir(mount.root / "by-conversation" / gone) == []
         # A gateway that says 404 to all is no deletion.
         little.set(bare_404=True)

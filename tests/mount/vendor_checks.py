@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +58,15 @@ def by_id(mount: Mount, view: str) -> dict[str, Path]:
         assert media is not None, name
         assert media not in found, f"{media} is there twice: {found[media]} and {name}"
         found[media] = mount.root / name
+    return found
+
+
+def ids(mount: Mount, view: str) -> set[str]:
+    """Of the media in a view, while some of them go."""
+    found = set()
+    for name in mount.files(view):
+        with suppress(FileNotFoundError):
+            found.add(attribute(mount.root / name, "id") or "")
     return found
 
 

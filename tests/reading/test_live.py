@@ -220,10 +220,17 @@ async def test_a_service_that_does_not_answer_is_waited_for_as_long_as_the_calle
     source, stores = ScriptedSource(CALL, [Fault(hang=True)], ranges=False), list[MemoryStore]()
     async with room(source, monkeypatch, stores) as service:
         with nothing_is_kept(service, source, stores):
-            reader = service.open_live(live_media())
             with trio.move_on_after(15) as scope:
+                reader = service.open_live(live_media())
                 await reader.settle()
             assert scope.cancelled_caught
+            assert trio.current_time() == 15
+            await reader.close()
+            reader = service.open_live(live_media())
+            source.faults.append(Fault(hang=True))
+            with pytest.raises(Late):
+                await reader.settle()
+            assert trio.current_time() == 15 + OPTIONS.total_s
             await reader.close()
 
 

@@ -79,6 +79,12 @@ async def test_they_are_listed_only_where_calls_are_not(tmp_path: Path, searched
             await here.find(f"{FOLDER}/next.bin")
 
 
+async def test_of_a_user_whom_nobody_named_they_are_not_listed(tmp_path: Path) -> None:
+    async with tree_of(recorder(), tmp_path) as here:
+        assert [name for name in await here.list(FOLDER) if name.endswith(".bin")] == []
+        assert (await here.find(f"{FOLDER}/last.bin")).size == 1 << 30
+
+
 async def test_looking_costs_nothing(tmp_path: Path) -> None:
     source = recorder()
     async with tree(source, tmp_path) as here:
