@@ -37,7 +37,7 @@ from pyfuse3 import (
 from ..errors import InvalidReply, ReadOnly, Unsupported
 from ..model import Inode
 from ..tree.values import Absent, Attributes
-from .callers import requester_of
+from .callers import Callers, requester_of
 from .entries import Dress, absent_entry, statvfs_of
 from .errnos import FailureLog
 from .guard import Deadlines, Running, Wait, guarded
@@ -46,8 +46,6 @@ from .kernel import KernelCaches
 from .protocol import Tree
 
 log = logging.getLogger(__name__)
-
-_WRITES: Final = os.O_TRUNC | os.O_APPEND | os.O_CREAT
 
 _FOREIGN: Final = ("security.", "system.", "trusted.")
 """Attribute name spaces that are not ours: EOPNOTSUPP, which the kernel and `ls -l` remember better
@@ -95,6 +93,7 @@ class MountedTree(pyfuse3.Operations):
         self._dress = dress
         self._kernel = kernel
         self._refusal = errno.EROFS if read_only else errno.EPERM
+        self._callers = Callers()
         self._handles = itertools.count(1)
         self._files: dict[FileHandleT, Opened] = {}
         self._directories: dict[FileHandleT, Listing] = {}
@@ -214,8 +213,7 @@ class MountedTree(pyfuse3.Operations):
 
     @guarded(Wait.QUICK)
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
-        if flags & os.O_ACCMODE != os.O_RDONLY or flags & _WRITES:
-            raise ReadOnly("content cannot be written")
+        self._callers.opens(ctx, flags)
         file = await self._tree.open(Inode(inode))
         try:
             opened = Opened(file)
@@ -346,7 +344,7 @@ class MountedTree(pyfuse3.Operations):
 
     @guarded(Wait.CHANGE)
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
-        await self._tree.unlink(Inode(parent_inode), os.fsdecode(name), requester_of(ctx))
+        await self._tree.unlink(Inode(parent_inode), os.fsdecode(name), self._callers.deletes(ctx))
         # The names in other views, and the pages, are to be gone when `rm` returns. Not at any price: the
         # call that takes a name away waits for whoever works in that directory, and two `rm` in two views
         # would wait for each other.

@@ -41,6 +41,12 @@ _EMPTIED_S: Final = 3600.0
 takes it away last, and under a limit of ten requests a minute that can take long."""
 
 
+_WALKERS: Final = frozenset({"rm", "find", "rsync"})
+"""Programs of which one process is one command: what it moves into the trash it does not mean to delete
+there as well, when it comes by."""
+_WALK_S: Final = 86400.0
+
+
 class Changing:
     def __init__(
         self,
@@ -62,6 +68,8 @@ class Changing:
         self._emit = emit
         self._emptied: TTLCache[User | Conversation, str] = TTLCache(1000, _EMPTIED_S)
         """Folders in which something was deleted, with their names."""
+        self._trashed: TTLCache[tuple[int, Inode], None] = TTLCache(100_000, _WALK_S)
+        """What which process has deleted outside of the trash, and so may have put there."""
 
     def was_emptied(self, scope: User | Conversation, name: str) -> bool:
         """Whether this folder is to be found although nothing is in it any more."""
@@ -73,13 +81,19 @@ class Changing:
         emptied = scope if isinstance(scope, User | Conversation) else None
         folder = self._catalogue.views.human_folder(emptied) if emptied else None
         removal = Removal.PERMANENT if isinstance(scope, Trash) else None
+        walk = requester.pid, inode
+        if removal and walk in self._trashed:
+            raise Forbidden(f"inode {inode}: this same {requester.program} has just put it into the trash")
+        if not removal and requester.program in _WALKERS:
+            # Also where no answer comes: it may be there all the same.
+            self._trashed[walk] = None
         await self._deletions.erase(inode, requester, typed=(parent, name), removal=removal)
         if emptied:
             self._emptied[emptied] = folder or legal_id(emptied.id)
 
     def _media_in(self, node: Node, name: str) -> tuple[Scope, Inode]:
         if not isinstance(node, Folder):
-            raise Forbidden(f"{name}: this is no media")
+            raise Forbidden("this is no media")
         found = self._catalogue.views.find(node.scope, name)
         if found is None:
             raise NotFound(f"{name}: there is no such media")
@@ -132,7 +146,7 @@ class Changing:
         scope, inode = self._media_in(nodes[0], old[1])
         there = self._catalogue.views.find(nodes[1].scope, new[1]) if isinstance(nodes[1], Folder) else None
         if there is not None and there.inode != inode:
-            raise Forbidden(f"{new[1]}: another media has that name")
+            raise Forbidden(f"inode {there.inode}: another media has that name")
         was, becomes = isinstance(scope, Trash), nodes[1] == Folder(Trash())
         if was and not becomes and not isinstance(nodes[1], Root):
             await self._deletions.recover(inode)

@@ -26,6 +26,7 @@ TOKEN_LIFE_S: Final = 3600
 """The vendor's page on API authentication; whether from the login or from the last use is not written."""
 RENEW_AFTER_S: Final = TOKEN_LIFE_S - 300
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
+_COOKIE: Final = re.compile(r"[\w.-]{1,64}=[\w.!~*+/=-]{1,256}", re.ASCII)
 _GUESS_AGAIN: Final = frozenset((400, 401, 403))
 """It may be the way of asking that is refused."""
 
@@ -52,7 +53,9 @@ def request_token(root: str, options: VerbaOptions, learnt: dict[str, object]) -
                     f"{NAME}: login: Response/@token: there is no token that a query can carry"
                 )
             learnt["login"] = name
-            return Credential(secret=answer.token, renew_after_s=RENEW_AFTER_S)
+            # Neither holds a blank. Both public clients send the session's cookie back beside the token.
+            cookie = answer.cookie if answer.cookie and _COOKIE.fullmatch(answer.cookie) else ""
+            return Credential(secret=f"{answer.token} {cookie}".strip(), renew_after_s=RENEW_AFTER_S)
         error = failure(call, reply, None, secrets)
         if code(reply) == INVALID_KEY:
             raise CredentialsRefused(f"{NAME}: login: the service refuses the api_key")

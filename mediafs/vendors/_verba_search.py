@@ -28,6 +28,9 @@ SMALLEST_CAP: Final = 10
 """That a service gives fewer rows than this at a time is not thought of: such a page is the last one."""
 MOST_REQUESTS: Final = 8
 """Of one page of ours, before it is handed on with a cursor."""
+MOST_OLDEST: Final = 1000
+"""Of the oldest page, until it holds a call: it tells where the archive begins, and without one it would tell
+something else. Two years by the day are 731."""
 MOST_PAGES: Final = 200
 """Of one window that cannot be handed on in part."""
 BACK: Final = timedelta(days=731)
@@ -103,6 +106,7 @@ class Search:
         self._remember = remember
         self._requests = 0
         self._since = question.since
+        self._from_start = question.cursor is None
         self._back = _second(now - BACK)
         latest = _second(now) + timedelta(days=1)
         self._upper = latest
@@ -148,7 +152,10 @@ class Search:
     def page(self) -> Flow[Page]:
         """Raises Incomplete where one second holds more calls than the service can be made to show."""
         found: list[Media] = []
-        while not self._done and self._requests < MOST_REQUESTS and len(found) < self._limit:
+        oldest = self._since is None and self._from_start and not self._backwards
+        while not self._done and len(found) < self._limit:
+            if self._requests >= (MOST_OLDEST if oldest and not found else MOST_REQUESTS):
+                break
             window = self._place.window(self._lower, self._upper, newest_first=self._backwards)
             all_time = window.start == EARLIEST and window.end == self._upper
             open_ended = all_time and self._since is None

@@ -27,7 +27,7 @@ _CODE: Final = re.compile(
     rb"<(?:[\w.-]+:)?Response\b[^<>]*?\scode\s*=\s*[\"']\s*([+-]?\d{1,9})\s*[\"']", re.IGNORECASE
 )
 _HEAD_BYTES: Final = 65536
-_START: Final = (b"<?xml", b"<verba", b"<html", b"<!doctype")
+_START: Final = (b"<?xml", b"<verba", b"<response", b"<html", b"<!doctype")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Answer:
     words: str
     """The service's own, untrusted."""
     token: str | None
+    cookie: str | None = None
+    """The session that the token belongs to, as a client has to send it back: `NAME=VALUE`."""
 
     def records(self, operation: str) -> Iterator[At]:
         """Every call in it. Raises InvalidReply where one is nested more deeply than any call is."""
@@ -80,8 +82,12 @@ def parse(operation: str, body: bytes) -> Answer:
         code = _code(operation, response)
         action, token = response.get("type"), response.get("token")
     said = next(_named(root, "errormessage"), None)
+    name, session = (next(_named(root, tag), None) for tag in ("sessioncookiename", "sessionid"))
+    cookie = None
+    if name is not None and session is not None:
+        cookie = f"{(name.text or '').strip()}={(session.text or '').strip()}"
     words = "" if said is None else " ".join((*said.itertext(), said.get("description") or ""))
-    return Answer(root, code, action, words.strip(), token)
+    return Answer(root, code, action, words.strip(), token, cookie)
 
 
 def code_of(body: bytes) -> int | None:

@@ -80,6 +80,8 @@ def status_of(call: Call, reply: Reply) -> int:
     A download that is read whole brings a message in place of media: where that says no more than that, as a
     sign-in page does, it is RENEW.
     """
+    if reply.status == 401 and call.operation == DOWNLOAD:
+        return RENEW  # of this recording alone, if a fresh token is refused too
     if not (200 <= reply.status < 300 or reply.status == 400):
         return reply.status
     code = code_of(reply)

@@ -247,22 +247,26 @@ class Apizee(Defaults):
         reply = yield call
         answer = f"DELETE {reply.status}"
         if reply.status in (404, 410):
-            yield from self._is_there(reply)
+            if not self._said(reply):
+                yield from self._is_gone(media)
             if reply.repeated:  # it is gone because of an earlier try
                 return Erased(answer=f"{answer} after a try without an answer")
             return Erased(answer=answer, carried_out=False)
         if not 200 <= reply.status < 300:
             raise self.failure(call, reply, media.id)
         if reply.body.strip() not in (b"", b"[]", b"{}"):
-            # Some page before the service may have answered in its place.
-            try:
-                yield from self.record(media)
-            except NotFound:
-                return Erased(answer=answer)
-            raise InvalidReply(
-                f"{NAME}: delete: the service answered something else, and media {media.id} is still there"
-            )
+            yield from self._is_gone(media)
         return Erased(answer=answer)
+
+    def _is_gone(self, media: Media) -> Flow[None]:
+        """Some page before the service, or a gateway that lets no deletion by, may have answered for it."""
+        try:
+            yield from self.record(media)
+        except NotFound:
+            return
+        raise InvalidReply(
+            f"{NAME}: delete: the service answered something else, and media {media.id} is still there"
+        )
 
     def _is_there(self, reply: Reply) -> Flow[None]:
         """A gateway says 404 to everything: the service has to show that it answers at all."""

@@ -106,8 +106,11 @@ class Verba(Defaults):
 
     def authorized(self, call: Call, credential: Credential) -> Call:
         keys: Pairs = (("apiKey", self._options.api_key),)
-        if credential.secret:
-            keys += (("token", credential.secret),)
+        token, _, cookie = credential.secret.partition(" ")
+        if token:
+            keys += (("token", token),)
+        if cookie:
+            call = replace(call, headers=(*call.headers, ("Cookie", cookie)))
         return calls.with_keys(call, keys)
 
     # --- what replies are

@@ -249,7 +249,8 @@ class Vonage(Defaults):
         reply = yield call
         missing = reply.status in (404, 410)
         if missing:
-            yield from self._is_there(reply)
+            if not is_problem(reply):
+                yield from self._is_gone(media.id)
         elif not 200 <= reply.status < 300:
             raise self.failure(call, reply, media.id)
         elif reply.status == 202 or reply.body.strip():
@@ -324,6 +325,7 @@ def _make(given: Given) -> Vonage:
             private_key=given.text("private_key"),
             api_key=given.text("api_key"),
             api_secret=given.text("api_secret"),
+            key_in=given.text("key_in") or "query",  # type: ignore[arg-type]  # VonageOptions checks it
         )
     )
 
@@ -336,6 +338,7 @@ ACCOUNT: Final = AccountSpec(
         "private_key": Kind.SECRET_LINES,
         "api_key": Kind.SECRET,
         "api_secret": Kind.SECRET,
+        "key_in": Kind.TEXT,
     },
     ways=(("application_id", "private_key"), ("api_key", "api_secret")),
     archive_keys=("application_id",),

@@ -251,6 +251,9 @@ class Zoom(Defaults):
     def _is_listed(self, media: Media, removal: Removal) -> Flow[bool]:
         day = media.created.date()
         found = yield from self._listing.days(day, day, today=day + timedelta(days=1))
+        if all(each.id != media.id for each in found):
+            # Files of single participants are shown by their session's page only.
+            found = yield from self._among(Key.of(media.id), trashed=False)
         if removal is Removal.PERMANENT and all(each.id != media.id for each in found):
             found = yield from self._listing.trash()
         return any(each.id == media.id for each in found)
@@ -317,6 +320,7 @@ def _make(given: Given) -> Zoom:
             api_key=given.text("api_key") or "",
             api_secret=given.text("api_secret") or "",
             download_hosts=given.download_hosts or DOWNLOAD_HOSTS,
+            token_in_query=given.flag("token_in_query"),
         )
     )
 
@@ -324,7 +328,7 @@ def _make(given: Given) -> Zoom:
 ACCOUNT: Final = AccountSpec(
     vendor=NAME,
     base_url="https://api.zoom.us/v2",
-    keys={"api_key": Kind.SECRET, "api_secret": Kind.SECRET},
+    keys={"api_key": Kind.SECRET, "api_secret": Kind.SECRET, "token_in_query": Kind.FLAG},
     ways=(("api_key", "api_secret"),),
     permanent=True,
     trash=True,

@@ -1272,6 +1272,38 @@ def test_what_is_deleted_is_gone_everywhere() -> None:
         assert len(os.listdir(day)) == 2
 
 
+def test_overwriting_is_no_deletion(tmp_path: Path) -> None:
+    """Overwriting is no deletion. Programs that put a file in the place of another often take the old one
+    away first. Since content cannot be written, that would delete the media and put nothing in its place, so
+    it is EPERM: for `cp`, `install`, `ln`, `unzip`, `git` and `patch`, for `mv` and `tar` unless they have
+    read something here, and for any process within five seconds of an attempt to write.
+    """
+    with sandbox_process(media=5) as box, mounted(box.url, lines=['delete = "permanent"']) as mount:
+        file = next((mount.root / "recent").iterdir())
+        local = tmp_path / file.name
+        local.write_bytes(b"another content")
+        subprocess.run(["tar", "cf", "x.tar", file.name], cwd=tmp_path, check=True)
+        commands: list[list[str | Path]] = [
+            ["cp", "-f", local, file],
+            ["cp", "--remove-destination", local, file],
+            ["mv", local, file],
+            ["install", local, file],
+            ["tar", "xf", tmp_path / "x.tar", "-C", file.parent],
+        ]
+        for command in commands:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode != 0
+            assert "not permitted" in done.stderr, command
+        with pytest.raises(OSError, match="Read-only"):
+            file.open("wb")
+        assert errno_of(file.unlink) == "EPERM"
+        assert {each["method"] for each in requests(box)} == {"GET"}
+        assert len(box.world()) == 5
+        moved = subprocess.run(["mv", file, tmp_path / "moved"], timeout=60, check=False)
+        assert moved.returncode == 0, "what was read may go"
+        assert len(box.world()) == 4
+
+
 def test_the_brake() -> None:
     """At most `delete_limit` media, 100 by default, are deleted within an hour. The next `rm` is EPERM, and
     so is every one after it, until `mediafs allow-deletes MOUNTPOINT` says that more are meant, or until

@@ -321,6 +321,20 @@ def test_rm_in_the_trash_deletes_for_good(archive: Archive) -> None:
         assert session.name not in os.listdir(folder), "and nothing brings it back"
 
 
+@pytest.mark.parametrize(
+    "command", [["find", ".", "-type", "f", "-delete"], ["rm", "-r", "by-date", "trash"]]
+)
+def test_who_deletes_everything_finds_it_in_the_trash(command: list[str]) -> None:
+    """and so it is for the `rm`, `find` or `rsync` that has itself put the file there: `rm -r` of everything
+    ends in the trash
+    """
+    with archive_with("delete_limit = 0", sessions=2) as archive:
+        archive.box.reset()
+        assert archive.mount.run(*command).returncode == 1
+        assert changes(archive.box) == [("DELETE", "action=trash")] * 4
+        assert len(archive.mount.files("trash")) == 4
+
+
 def test_the_trash_itself_cannot_be_taken_away(archive: Archive) -> None:
     """`trash/` itself cannot be removed."""
     why = "Permission denied" if os.geteuid() else "busy"
@@ -331,7 +345,7 @@ def test_the_trash_itself_cannot_be_taken_away(archive: Archive) -> None:
 def test_the_policies_other_than_trash(policy: str) -> None:
     """Recovering is no deletion: it is possible with `delete = "deny"` too
 
-    `rm` in `trash/` deletes for good; with `"deny"` it is EPERM.
+    `rm` in `trash/` deletes for good; with `"deny"` it is EPERM
     """
     with archive_with(f'delete = "{policy}"', files=3) as archive:
         session = archive.session()

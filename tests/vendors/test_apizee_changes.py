@@ -350,11 +350,14 @@ def test_what_is_gone_already_is_done() -> None:
 
 
 def test_a_404_of_something_before_the_service_is_not_taken_on_trust() -> None:
-    calls, done = erase(reply(b"<html>", 404), reply({"total": 1, "data": [record()]}))
+    gone = reply({"error": "no such media"}, 404)
+    calls, done = erase(reply(b"<html>", 404), gone)
     assert not done.carried_out
     assert [call.method for call in calls] == ["DELETE", "GET"]
     with pytest.raises(MediafsError):
-        erase(reply(b"<html>", 404), reply(b"<html>", 404))
+        erase(reply(b"<html>", 404), reply(b"<html>", 404), reply(b"<html>", 404))
+    with pytest.raises(InvalidReply, match="still there"):
+        erase(reply(b"<html>", 404), reply(record()))
 
 
 def test_what_a_second_try_finds_gone_the_first_has_deleted() -> None:

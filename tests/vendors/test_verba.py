@@ -193,7 +193,11 @@ def test_a_token_is_asked_for_with_basic_authorization_and_renewed_before_its_ho
     (call,) = asked
     assert dict(call.query) == {"action": "RequestToken", "responseType": "XML", "apiKey": KEY}
     assert dict(call.headers) == {"Authorization": "Basic YXBpOnBhc3Mtc2VjcmV0"}
-    assert credential == Credential(secret="MadeUp0123456789abcdefMADEUP", renew_after_s=3300)
+    cookie = "JSESSIONID=00000000000000000000000000000000"
+    assert credential == Credential(secret=f"MadeUp0123456789abcdefMADEUP {cookie}", renew_after_s=3300)
+    call = vendor.authorized(call, credential)
+    assert dict(call.query)["token"] == "MadeUp0123456789abcdefMADEUP"
+    assert dict(call.headers)["Cookie"] == cookie, "the session that the token belongs to"
 
 
 @pytest.mark.parametrize("refusal", [failed(-40), failed(-42), failed(-20), xml("", 401), xml("<html>", 403)])
@@ -937,6 +941,7 @@ def test_a_status_that_is_none_of_a_code_stays() -> None:
         ({"content-type": "application/soap+xml"}, b"", True),
         ({"content-type": "audio/wav"}, b"<?xml version='1.0'?>", True),
         ({}, b"\xef\xbb\xbf\r\n <?xml", True),
+        ({"content-type": "audio/x-wav"}, b'<Response code="-70"/>', True),
         ({}, b"<VerbaApi>", True),
         ({}, b"<verbaapi>", True),
         ({}, b"<!DOCTYPE html>", True),

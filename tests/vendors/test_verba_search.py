@@ -118,6 +118,13 @@ def test_where_all_time_is_refused_a_listing_begins_two_years_back() -> None:
     assert said.vendor.learnt["refused_s"]
 
 
+def test_the_oldest_call_is_looked_for_until_there_is_one() -> None:
+    world = spread(40, timedelta(days=1), NOW - timedelta(days=41))
+    said = talk(world, max_window_days=8)
+    page = said.page(Question(limit=1))
+    assert page.media[0].created == NOW - timedelta(days=41), "an empty page would say that there is none"
+
+
 def moments(world: World) -> list[datetime]:
     return [datetime.fromtimestamp(media.created_s, UTC) for media in world]
 

@@ -985,10 +985,16 @@ def test_what_is_gone_already_is_a_success_that_was_not_carried_out() -> None:
     calls, outcome = erased(NOT_FOUND)
     assert len(calls) == 1
     assert outcome == Erased(answer="DELETE 404", carried_out=False)
-    calls, outcome = erased(BARE_404, sample("list.json"))
-    assert len(calls) == 2, "a gateway says 404 too: the service has to show that it answers"
+    calls, outcome = erased(BARE_404, BARE_404, sample("list.json"))
+    assert len(calls) == 3, "a gateway says 404 too: the service has to show that it answers"
     assert outcome == Erased(answer="DELETE 404", carried_out=False)
     assert erased(BARE_404, NOT_FOUND)[1] == Erased(answer="DELETE 404", carried_out=False)
+
+
+def test_a_404_of_a_media_that_is_there_all_the_same_deletes_nothing() -> None:
+    calls, outcome = erased(BARE_404, sample("media.json"))
+    assert [call.method for call in calls] == ["DELETE", "GET"]
+    assert isinstance(outcome, InvalidReply)
 
 
 @pytest.mark.parametrize("again", [BARE_404, reply(b"<html>", 404), reply(b"<html>")])
