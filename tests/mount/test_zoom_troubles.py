@@ -132,7 +132,9 @@ def test_a_hostile_reply_is_an_explained_error(account: Recordings, fault: dict[
 def test_the_hostile_replies_left_nothing_behind(account: Recordings) -> None:
     account.box.clear_faults()
     assert os.listdir(account.mount.root / "trash") == []
+    account.box.reset()
     assert len(account.mount.files("recent")) == COUNT
+    assert len(account.box.requests()) <= 2, "fewer than 100 are not looked for in the years before since"
     assert "Traceback" not in account.mount.log
 
 
