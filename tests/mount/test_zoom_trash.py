@@ -330,7 +330,7 @@ def test_who_deletes_everything_finds_it_in_the_trash(command: list[str]) -> Non
     """
     with archive_with("delete_limit = 0", sessions=2) as archive:
         archive.box.reset()
-        assert archive.mount.run(*command).returncode == 1
+        assert archive.mount.run(*command.split()).returncode == 1
         assert changes(archive.box) == [("DELETE", "action=trash")] * 4
         assert len(archive.mount.files("trash")) == 4
 
