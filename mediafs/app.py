@@ -190,7 +190,7 @@ async def _keep_learnt(source: RemoteAccount, database: Database) -> None:
             kept = _keep(database, kept, source)
             await trio.sleep(KEEP_LEARNT_S)
     finally:
-        _keep(database, kept, source)
+        _keep(database, {}, source)  # all of it: a full disk may have refused some before
 
 
 def _keep(database: Database, kept: dict[str, object], source: RemoteAccount) -> dict[str, object]:
@@ -239,7 +239,10 @@ async def _forget_removed(bytes_: Reading, known: Catalogue) -> None:
     """A crash between a deletion and the end of its bytes leaves these: they go now."""
     if bytes_.cache is not None:
         await bytes_.cache.wait_scanned()
-        bytes_.forget(known.views.removed(bytes_.cache.media()))
+        try:
+            bytes_.forget(known.views.removed(bytes_.cache.media()))
+        except MediafsError as error:
+            log.warning("whether bytes of deleted media are kept on disk cannot be told: %s", error)
 
 
 def kept_bytes(cache_dir: Path, account: str) -> Usage:

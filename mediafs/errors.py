@@ -5,7 +5,7 @@
     |- NoAttribute         the media has no value for that attribute
     |- Denied              the service refuses (403)
     |  `- CredentialsRefused   ... because of who asks (401 after one renewal): a lasting state
-    |- Forbidden           our own policy refuses (delete = "deny", read-only content)
+    |- Forbidden           our own policy refuses (delete = "deny", the brake)
     |- Busy                a directory that is part of the tree itself
     |- NotEmpty            a directory that holds media, or may hold some
     |- ReadOnly            content cannot be written
@@ -123,7 +123,7 @@ class Unsupported(MediafsError):
 
 
 class NoRoom(MediafsError):
-    """No room on disk, to spool a body or to keep a listing."""
+    """No room on disk: to spool a body, to keep a listing, to record a deletion."""
 
 
 class LocalFailure(MediafsError):

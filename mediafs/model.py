@@ -3,7 +3,7 @@
 media
     One downloadable file in a vendor's archive: a snapshot, a screen capture, a recording.
 scope
-    What one listing covers: a run of days, a conversation, a user, the newest, everything.
+    What one listing covers: a run of days, a conversation, a user, the newest, everything, the trash.
 version
     One content of one media. The key of every cache of bytes: never a path.
 span

@@ -122,10 +122,6 @@ class Source(Protocol):
         """Names in a user's directory behind which another media may be at any time. No request."""
         ...
 
-    def is_media_id(self, text: str) -> bool:
-        """Whether `text` could be an id of this vendor's media at all (no request)."""
-        ...
-
     def is_conversation_id(self, text: str) -> bool:
         """Whether `text` could be an id of a conversation (no request)."""
         ...

@@ -236,7 +236,9 @@ class Contents:
             text = json.dumps({name: value for name, value in kept.items() if value is not None})
             self._db.execute("UPDATE media SET kept = ? WHERE inode = ?", (text, inode))
             media = replace(load_media(*row[:4]), **edits)  # type: ignore[arg-type]  # text fields only
-            return self._put_one(media, self._db.clock(), dated=False, trashed=None)
+            changes = self._put_one(media, self._db.clock(), dated=False, trashed=None)
+        self.edition += bool(changes)
+        return changes
 
     def settle(self, inode: Inode, size: int) -> None:
         """The true size, in bytes, of a media whose record does not tell it."""

@@ -60,7 +60,7 @@ def _run(command: Command, given: argparse.Namespace) -> int:
         complain(error)
         return exit_for(error)
     except OSError as error:  # a folder that cannot be made, a file that cannot be read
-        complain(MediafsError(f"{error.filename or given.command.__name__}: {error.strerror or error}"))
+        complain(MediafsError(f"{error.filename or command.__name__}: {error.strerror or error}"))
         return Exit.FAILED
     except KeyboardInterrupt:
         return 130
@@ -112,17 +112,17 @@ def _parser() -> argparse.ArgumentParser:
         allow_deletes,
         "let rm go on where delete_limit has stopped it",
     )
-    one.add_argument("mountpoint", metavar="MOUNTPOINT")
+    one.add_argument("mountpoint", type=path, metavar="MOUNTPOINT", help="where it is mounted")
     one.add_argument(
         "count", metavar="COUNT", nargs="?", type=_whole_number, help="how many more (default: delete_limit)"
     )
 
-    one = _add(commands, "demo", demo, "start the sandbox, mount it, say what to try")
+    one = _add(commands, "demo", demo, "start a sandbox of each service, mount them, say what to try")
     one.add_argument("mountpoint", type=path, metavar="MOUNTPOINT", nargs="?", help="default: ~/mediafs-demo")
     one.add_argument("--vendor", choices=list(VENDORS), help="mount this one only, at MOUNTPOINT itself")
     one.add_argument("--media", type=number, default=300, metavar="N", help="sample media (default 300)")
 
-    commands.add_parser("sandbox", help="the APIs on loopback, without a mount", add_help=False)
+    commands.add_parser("sandbox", help="the API of one service on loopback, without a mount", add_help=False)
     return parser
 
 

@@ -24,6 +24,7 @@ from ..errors import (
 from ..model import Conversation, ConversationId, Traits, Urgency, User, UserId
 from ..mount import check_fuse
 from ..paths import private_cache_dir
+from ..vendors import VENDORS
 from ..writing import Policy
 from .common import Places, say
 from .exits import Exit, exit_for
@@ -169,8 +170,13 @@ def _advice(account: AccountConfig, error: MediafsError) -> str:
         return f"check the secrets of [accounts.{account.name}]"
     if isinstance(error, ConfigError):
         return ""  # it says itself what to do
+    keys = VENDORS[account.vendor].keys
     if isinstance(error, Denied):
-        return 'the account may not see this: user = "all" wants an administrator'
+        if "user" in keys:
+            return 'the account may not see this: user = "all" wants an administrator'
+        return "the service does not allow the account this: look at what it may do there"
     if isinstance(error, FilterRefused | ValueRefused | InvalidReply):
-        return "is base_url the service's, and do filters = { .. } name its parameters?"
+        if "filters" in keys:
+            return "is base_url the service's, and do filters = { .. } name its parameters?"
+        return "is base_url the service's?"
     return "check base_url, the network and the proxy variables"

@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +117,7 @@ def daemons() -> list[Daemon]:
     return found
 
 
-def daemon_at(path: str, matches: Callable[[str, str], bool] | None = None) -> tuple[Daemon, str]:
+def daemon_at(path: str) -> tuple[Daemon, str]:
     """The daemon whose mount `path` lies in, and the path inside it. Raises NoDaemon.
 
     The mount itself is never touched to find out: it may be the one that hangs.

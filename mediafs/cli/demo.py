@@ -53,7 +53,7 @@ def demo(given: argparse.Namespace) -> Exit:
                 return started.exit
             stack.callback(_end, started.process, mountpoint)
             ended.watch(started.process)
-        say(_what_to_try(place, shown, config, folder / "cache"))
+        say(_what_to_try(shown, config, folder / "cache"))
         ended.wait()
     say("the demo is over; nothing is mounted any more")
     return Exit.DONE
@@ -154,9 +154,7 @@ def _sandbox(vendor: str, media: int) -> Iterator[dict[str, Any]]:
             process.kill()
 
 
-def _what_to_try(
-    place: Path, shown: Sequence[tuple[str, Path, dict[str, Any]]], config: Path, cache: Path
-) -> str:
+def _what_to_try(shown: Sequence[tuple[str, Path, dict[str, Any]]], config: Path, cache: Path) -> str:
     first = shown[0][1]
     mediafs = "mediafs" if shutil.which("mediafs") else f"{sys.executable} -m mediafs"
     where = "\n".join(f"    {mountpoint}   ({vendor}, {facts['url']})" for vendor, mountpoint, facts in shown)

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from ..app import App
 from ..mount import connection_limits
+from ..vendors import VENDORS
 
 _ADVICE: Final[Mapping[str, str]] = {
-    "CredentialsRefused": "check token, or username and password, of the account; then mount again",
-    "Denied": 'the account may not see this; for user = "all" the service wants an administrator',
+    "Denied": "the service does not allow the account this: look at what it may do there",
     "Unavailable": "check the network and base_url; what is known stays readable in listings",
     "Late": "the service's rate limit or its slowness: wait, or look at fewer folders at a time",
     "FilterRefused": "set filters = { conversation = ..., user = ... } to the service's query names",
@@ -78,10 +78,21 @@ def _problems(app: App) -> list[dict[str, Any]]:
             "operation": operation,
             "message": message,
             "at": at,
-            "advice": _ADVICE.get(kind, ""),
+            "advice": _advice(kind, app.account.vendor),
         }
         for kind, operation, message, at in sorted(found, key=lambda one: one[3], reverse=True)
     ]
+
+
+def _advice(kind: str, vendor: str) -> str:
+    """What to do about a problem of this kind."""
+    spec = VENDORS[vendor]
+    if kind == "CredentialsRefused":
+        keys = ", or ".join(" and ".join(way) for way in spec.ways)
+        return f"check {keys}, of the account; then mount again"
+    if kind == "Denied" and "user" in spec.keys:
+        return 'the account may not see this; for user = "all" the service wants an administrator'
+    return _ADVICE.get(kind, "")
 
 
 def words(facts: Mapping[str, Any], now: float) -> list[str]:

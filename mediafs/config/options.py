@@ -55,7 +55,7 @@ class AccountConfig:
     service: Service
     """What only an account of this vendor says."""
     since: date | None = None
-    """Where by-date and sync begin. None: asked of the service, else two years back."""
+    """Where by-date begins. None: with the oldest media."""
     delete: Delete | None = None
     """None: trash where the vendor has one, else deny."""
     delete_limit: int = 100

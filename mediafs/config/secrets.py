@@ -75,11 +75,6 @@ class Secret:
         """A secret that is known already."""
         return cls(key, Plain(value), {})
 
-    @property
-    def is_plain(self) -> bool:
-        """It stands in the configuration file itself."""
-        return isinstance(self._origin, Plain)
-
     def __repr__(self) -> str:
         return f"<Secret {self._key}: {self._origin!r}>"
 

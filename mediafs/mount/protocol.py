@@ -2,7 +2,7 @@
 
 The mount owns this seam, as the consumer of it: `tree.Tree` fills it in the daemon, a tree in
 memory fills it in the tests of this room, which then need no catalogue and no reader. Where the
-real tree drifts from it, the type checker says so in `app.py`.
+real tree drifts from it, the type checker says so in `cli/daemon.py`.
 
 All methods raise only errors of `mediafs.errors`. Names are `str` as `os.fsdecode` gives them.
 """

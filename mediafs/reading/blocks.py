@@ -128,10 +128,6 @@ class Assembly:
         self._kept_back_from = (max(end - 1, 0) // block) * block if end is not None else None
 
     @property
-    def gathered(self) -> int:
-        return len(self._gathered)
-
-    @property
     def due(self) -> int:
         """The first byte that was not shown yet."""
         return self._offset if self._is_kept_back() else self.position

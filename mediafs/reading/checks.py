@@ -37,7 +37,9 @@ class Identity:
 
     @property
     def strong_etag(self) -> str | None:
-        return self.etag if self.etag is not None and not self.etag.startswith("W/") else None
+        """What can be sent as If-Range: a tag beyond ASCII is compared, but goes into no header."""
+        etag = self.etag
+        return etag if etag is not None and etag.isascii() and not etag.startswith("W/") else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from ..errors import Changed, InvalidReply, Late, MediafsError, NoRoom, NotFound, Unavailable
+from ..errors import Changed, InvalidReply, Late, LocalFailure, MediafsError, NoRoom, NotFound, Unavailable
 from ..model import Span
 from ..source import Body, Source
 from .blocks import Assembly, Piece
@@ -55,13 +55,16 @@ class Pump:
         self._name = f"media {content.media.id}"
 
     async def run(self) -> None:
-        """Raises only bugs; what the service does wrong is the stream's `error`."""
+        """Raises nothing: what the service does wrong is the stream's `error`, and so is a bug."""
         error: MediafsError | None = None
         try:
             with self._stream.scope:
                 await (self._limited() if self._content.media.download_once else self._resuming())
         except MediafsError as failure:
             error = failure
+        except Exception:  # one media's failure is not the end of the mount
+            logger.exception("%s: fetching it failed", self._name)
+            error = LocalFailure(f"{self._name}: fetching it failed; see the log")
         finally:
             self._content.ended(self._stream, error)
 

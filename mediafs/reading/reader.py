@@ -371,7 +371,6 @@ async def reading(
     `make_store` says where whole bodies of services without ranges go; by default into the disk cache,
     into memory while half of the budget has room for them, or into a nameless file in
     `options.spool_directory`: see `stores`.
-    A bug in a stream's task ends the context with that exception.
     """
     only: BaseException | None = None
     try:

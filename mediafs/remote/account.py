@@ -232,9 +232,6 @@ class RemoteAccount:
         )
         return Reach(total=page.total, server_time=http_date_s(dates[-1]) if dates else None)
 
-    def is_media_id(self, text: str) -> bool:
-        return self._vendor.is_media_id(text)
-
     def is_conversation_id(self, text: str) -> bool:
         return self._vendor.is_conversation_id(text)
 

@@ -16,7 +16,6 @@ STATUSES: Final = (COMPLETED, "in_progress", "failed")
 """Only ``completed`` is documented; the other two are this sandbox's guess at what else there is."""
 
 MEDIA_TYPES: Final = ("image", "video", "audio")
-SOURCE_TYPES: Final = ("unknown", "snapshot", "recording", "upload")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,9 +161,7 @@ class Listing:
             total = root["total_records"].whole() if root.has("total_records") else total
             token = root["next_page_token"].text() or ""
             if not token:
-                # Whether sessions are counted or files is not documented.
-                seen = max(len(sessions), sum(session.files for session in sessions))
-                return None if total is not None and seen < total else _Answer(sessions, first, last)
+                return _Answer(sessions, first, last) if _adds_up(sessions, total) else None
             if token in tokens:
                 raise Incomplete(f"{NAME}: {LIST}: the service repeats a page token")
             tokens.add(token)
@@ -200,6 +198,14 @@ def shared(learnt: dict[str, object]) -> frozenset[str] | None:
         if isinstance(known, list) and all(isinstance(k, str) for k in known)
         else frozenset()
     )
+
+
+def _adds_up(sessions: list[Session], total: int | None) -> bool:
+    """Whether that many were listed. Whether sessions are counted or files is not documented, nor whether
+    unfinished ones and those that are listed twice."""
+    if total is None or total <= len(sessions):
+        return True
+    return sum(len(each.media) for each in sessions) <= total <= sum(each.files for each in sessions)
 
 
 def _most_windows(question: Question) -> int:

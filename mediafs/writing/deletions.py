@@ -103,7 +103,7 @@ class Deletions:
         entry = self._ledger.entry(media.id, name, requester, removal)
         flight = self._flights[inode] = _Flight(media, removal, entry)
         try:
-            await self._fly(inode, flight, typed)
+            await self._fly(flight, typed)
         except MediafsError as error:
             flight.outcome = error
             raise
@@ -114,7 +114,7 @@ class Deletions:
             del self._flights[inode]
             flight.ended.set()
 
-    async def _fly(self, inode: Inode, flight: _Flight, typed: tuple[Inode, str] | None) -> None:
+    async def _fly(self, flight: _Flight, typed: tuple[Inode, str] | None) -> None:
         media = flight.media
         await self._ledger.begin(flight.entry)
         try:
@@ -188,6 +188,8 @@ class Deletions:
                 break
             except MediafsError as error:
                 log.debug("media %s: whether it is gone cannot be told yet: %s", flight.media.id, error)
+            except Exception:
+                log.exception("media %s: looking whether it is gone failed", flight.media.id)
         return None
 
     async def _look(self, flight: _Flight) -> bool:

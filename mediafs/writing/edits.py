@@ -89,6 +89,8 @@ class Editing:
                 await self._look(media)
             except MediafsError as error:
                 log.debug("media %s: whether the edit was made cannot be told yet: %s", media.id, error)
+            except Exception:
+                log.exception("media %s: looking whether the edit was made failed", media.id)
             else:
                 return
         log.info("whether the edit of media %s was made will show in a listing", media.id)

@@ -177,13 +177,14 @@ class Ledger:
             self._brake.stop(self._now())
             return
         self._brake.restore(state, self._now())
-        for line in _lines(state, "under_way"):
+        under_way, unwritten = _lines(state, "under_way"), _lines(state, "unwritten")
+        for line in under_way:
             self._brake.count_unknown(self._now())
             answer = line.get("answer") or "not known: the program ended before the answer"
             await self._take_up(line | {"answer": answer})
-        for line in _lines(state, "unwritten"):
+        for line in unwritten:
             await self._take_up(line)
-        if self._unwritten:
+        if under_way or unwritten:  # else they would be counted, and looked for, at each start anew
             await self._write_if_possible()
             await self._keep_if_possible()
 

@@ -20,6 +20,7 @@ from mediafs.mount import FuseUnavailable, check_fuse
 from mediafs.sandbox.testing import Box, sandbox_process
 
 from .mounting import Mount, wait_until
+from .quotations import quotations, unfounded
 from .vendor_accounts import mounted_vendor
 from .zoom_service import LIST, Console, changes, id_of
 
@@ -145,6 +146,10 @@ def archive(shared: Archive | None) -> Archive:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_rm_puts_a_file_into_the_trash(archive: Archive, view: str) -> None:
+    """With `delete = "trash"`, which is the default, `rm` puts a file there: its names vanish from all views
+    at once, and it is in `trash/` at once, under the same name and number. It can be read there, and
+    `st_nlink` is 1.
+    """
     session = archive.session()
     assert session.shown() == HERE
     typed = session.places()[("by-date", "by-conversation", "recent").index(view)]
@@ -182,6 +187,7 @@ def test_a_file_that_is_open_is_read_on_when_it_goes_into_the_trash(archive: Arc
 
 
 def test_mv_into_the_trash_is_rm(archive: Archive) -> None:
+    """`mv` into `trash/` does the same, with whatever is permitted but `"deny"`."""
     session = archive.session()
     inode = (session.day / session.name).stat().st_ino
     assert archive.mv(session.day / session.name, archive.trash).returncode == 0
@@ -226,6 +232,9 @@ def test_rm_of_a_conversation_trashes_its_files_and_takes_the_folder(archive: Ar
 @pytest.mark.parametrize("where", ["its day", "another day", "recent", "its conversation", "the index"])
 @pytest.mark.parametrize("typed", ["its name", "another name"])
 def test_mv_out_of_the_trash_recovers(archive: Archive, where: str, typed: str) -> None:
+    """`mv` out of `trash/`, into any view and under any name, recovers the file: it is back in its own
+    places under its own name, and the name that was typed is none.
+    """
     session = archive.session()
     path = session.day / session.name
     before, media, conversation = path.stat(), id_of(path), session.conversation
@@ -267,6 +276,7 @@ def test_what_is_recovered_no_longer_says_that_it_is_trashed(archive: Archive) -
 
 
 def test_nothing_is_moved_onto_another_file(archive: Archive) -> None:
+    """`mv` onto the name of another file is EPERM"""
     session = archive.session()
     (session.day / session.name).unlink()
     archive.box.reset()
@@ -279,6 +289,7 @@ def test_nothing_is_moved_onto_another_file(archive: Archive) -> None:
 
 
 def test_within_the_trash_and_into_the_mounts_root_nothing_moves(archive: Archive) -> None:
+    """and so is a new name within `trash/`."""
     session = archive.session()
     (session.day / session.name).unlink()
     archive.box.reset()
@@ -293,6 +304,7 @@ def test_within_the_trash_and_into_the_mounts_root_nothing_moves(archive: Archiv
 
 
 def test_rm_in_the_trash_deletes_for_good(archive: Archive) -> None:
+    """`rm` in `trash/` deletes for good"""
     session = archive.session()
     for name in session.names:
         (session.day / name).unlink()
@@ -310,12 +322,17 @@ def test_rm_in_the_trash_deletes_for_good(archive: Archive) -> None:
 
 
 def test_the_trash_itself_cannot_be_taken_away(archive: Archive) -> None:
+    """`trash/` itself cannot be removed."""
     why = "Permission denied" if os.geteuid() else "busy"
     assert why in archive.mount.run("rmdir", "trash").stderr
 
 
 @pytest.mark.parametrize("policy", ["permanent", "deny"])
 def test_the_policies_other_than_trash(policy: str) -> None:
+    """Recovering is no deletion: it is possible with `delete = "deny"` too
+
+    `rm` in `trash/` deletes for good; with `"deny"` it is EPERM.
+    """
     with archive_with(f'delete = "{policy}"', files=3) as archive:
         session = archive.session()
         console, path = archive.console, session.day / session.name
@@ -345,6 +362,10 @@ def test_the_policies_other_than_trash(policy: str) -> None:
 
 
 def test_the_brake_counts_what_is_trashed_and_not_what_is_recovered() -> None:
+    """and the brake does not count it.
+
+    The brake counts what is put into the trash like what is deleted.
+    """
     with archive_with("delete_limit = 3", files=5) as archive:
         session = archive.session()
         paths = [session.day / name for name in session.names]
@@ -395,6 +416,7 @@ def test_what_the_console_trashed_and_recovered_keeps_its_inode(archive: Archive
 
 
 def test_files_of_a_whole_session_in_the_trash_are_there_too(archive: Archive) -> None:
+    """`trash/` lists what is in Zoom's trash, whoever put it there."""
     session = archive.session()
     archive.console.put_session_into_trash(id_of(session.day / session.name))
     archive.refresh(archive.trash)
@@ -457,6 +479,9 @@ def test_what_is_not_in_the_trash_any_more_cannot_be_recovered(archive: Archive)
 
 @pytest.mark.parametrize("refusal", ["200", "403"])
 def test_a_refusal_in_whatever_words_changes_nothing(refusal: str) -> None:
+    """Zoom words refusals as a success (200 with a `code`), and a download that it does not allow as a
+    sign-in page: that is EACCES, changes nothing, and the other files go on.
+    """
     with archive_with(refusal=refusal) as archive:
         session = archive.session()
         numbers = [media["id"] for media in archive.box.world()]
@@ -525,3 +550,8 @@ def test_the_trash_survives_a_remount() -> None:
         assert archive.mount.mount().returncode == 0
         assert session.shown() == TRASHED
         assert (archive.trash / session.name).stat().st_ino == inode
+
+
+def test_each_docstring_here_is_a_quotation_from_the_document() -> None:
+    assert len(quotations(globals())) >= 11
+    assert unfounded(globals()) == []

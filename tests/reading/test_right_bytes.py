@@ -147,7 +147,7 @@ async def test_a_body_cut_before_its_end_was_proved_has_its_last_block_sent_agai
     assert source.spans == [Span(0), Span(len(SMALL) // OPTIONS.block * OPTIONS.block)]
 
 
-@pytest.mark.parametrize("etag", ['W/"one"', None])
+@pytest.mark.parametrize("etag", ['W/"one"', '"\xe9"', None])
 async def test_without_a_strong_etag_a_resumption_has_no_if_range(etag: str | None) -> None:
     source = ScriptedSource(SMALL, [Fault(cut_after=100 * KIB)], etag=etag)
     async with reading(source, OPTIONS) as service:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from mediafs.errors import Changed, Unavailable
+from mediafs.errors import Changed, LocalFailure, Unavailable
 from mediafs.model import Span, Urgency
 from mediafs.reading import ReadingOptions, reading
 from mediafs.reading.reader import Reader, Reading
@@ -320,11 +320,15 @@ async def test_a_failed_fetch_belongs_to_the_reader_that_waits_and_the_next_read
         await reader.close()
 
 
-async def test_a_bug_in_a_stream_ends_the_room_with_that_exception() -> None:
+async def test_a_bug_in_a_stream_is_the_failure_of_a_read_and_not_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     source = ScriptedSource(BIG, [Fault(bug=KeyError("ours"))])
-    with pytest.raises(KeyError, match="ours"):
-        async with reading(source, OPTIONS) as service:
+    async with reading(source, OPTIONS) as service:
+        with pytest.raises(LocalFailure, match="see the log"):
             await opened(service).read(0, READ)
+        assert "KeyError: 'ours'" in caplog.text
+        assert await opened(service).read(0, READ) == BIG[:READ]
 
 
 async def test_an_error_of_the_user_leaves_the_room_as_it_is() -> None:
