@@ -321,10 +321,8 @@ def test_rm_in_the_trash_deletes_for_good(archive: Archive) -> None:
         assert session.name not in os.listdir(folder), "and nothing brings it back"
 
 
-@pytest.mark.parametrize(
-    "command", [["find", ".", "-type", "f", "-delete"], ["rm", "-r", "by-date", "trash"]]
-)
-def test_who_deletes_everything_finds_it_in_the_trash(command: list[str]) -> None:
+@pytest.mark.parametrize("command", ["find . -type f -delete", "rm -r by-date trash"])
+def test_who_deletes_everything_finds_it_in_the_trash(command: str) -> None:
     """and so it is for the `rm`, `find` or `rsync` that has itself put the file there: `rm -r` of everything
     ends in the trash
     """
