@@ -87,7 +87,7 @@ def _check_listed_file(account: AccountConfig, report: _Report) -> None:
     """A mount goes on without it, so only here it is a failure."""
     if account.service.listed.file is None:
         return
-    what = f"account {account.name}: {account.service.listed.file}"
+    what = f"account {account.name}: {VENDORS[account.vendor].listed}_file"
     try:
         ids = read_conversations(account.service.listed.file)
     except ConfigError as error:
