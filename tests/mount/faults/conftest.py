@@ -1,7 +1,7 @@
 """Each module here names one OPERATION; its tests share a mount, and are given its cells one by one.
 
-`scripts/reliability` runs all of them. Of the operations that neither give bytes nor delete, `scripts/test` runs a
-fourth, each another one, so that every fault meets some of them: the whole table takes four minutes.
+`scripts/reliability` runs all of them. Of the operations that neither give bytes nor delete, `scripts/test`
+runs a fourth, each another one, so that every fault meets some of them: the whole table takes four minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from .faults import FAULTS
 from .operations import OPERATIONS, Operation, Target
 from .stage import Stage, staged
 from .table import TABLE, Cell, cells
-
 
 WHOLE: Final = ("read", "delete")
 
