@@ -35,9 +35,9 @@ MOST_PAGES: Final = 200
 """Of one window that cannot be handed on in part."""
 BACK: Final = timedelta(days=731)
 """Where a listing begins when the service cannot say what its oldest call is."""
-WIDEST_UNPROVEN_S: Final = 31 * DAY_S
-"""Of a window, until a search of all time has shown calls: some services keep a limit without a word, and
-what a longer window left out would look like days without calls."""
+WIDEST_UNPROVEN_S: Final = DAY_S
+"""Of a window, until a search of all time has shown calls, or was refused: some services may keep a limit
+without a word, and what a longer window left out would look like days without calls."""
 _RESTARTS: Final = 3
 _SECOND: Final = timedelta(seconds=1)
 
@@ -134,10 +134,10 @@ class Search:
 
     def _fitted(self, width_s: int) -> int:
         """Wide windows only where the service has shown that it answers them."""
-        if self._learnt.get("open_ended") is not True:
-            width_s = min(width_s, WIDEST_UNPROVEN_S)
         refused_s = self._refused_s
-        return width_s if refused_s is None else min(width_s, refused_s * 7 // 8)
+        if refused_s is not None:  # it says so where a window is too wide
+            return min(width_s, refused_s * 7 // 8)
+        return width_s if self._learnt.get("open_ended") is True else min(width_s, WIDEST_UNPROVEN_S)
 
     @property
     def _refused_s(self) -> int | None:
@@ -187,7 +187,8 @@ class Search:
     def _probe(self) -> Flow[None]:
         """One row of a search of all time: it proves that a wide window is answered like a narrow one.
 
-        Whatever else the service says to it proves nothing, and is no reason to fail.
+        A refusal proves that one which is too wide is refused. Whatever else the service says to it proves
+        nothing, and is no reason to fail.
         """
         self._seen.probed = True
         start, end = bounds(Window(EARLIEST, self._upper), self._zone)
@@ -201,8 +202,11 @@ class Search:
         reply = yield call
         self._requests += 1
         with suppress(MediafsError):
-            if self._read(call, reply):
+            rows = self._read(call, reply)
+            if rows:
                 self._learnt["open_ended"] = True
+            elif rows is None:
+                self._learnt["refused_s"] = int((self._upper - EARLIEST).total_seconds())
 
     def _move(self, outcome: _Outcome, open_ended: bool) -> None:
         """Where to go on after a window."""

@@ -161,13 +161,14 @@ def test_two_years_of_much_cost_about_a_request_a_hundred_calls() -> None:
 
 
 def test_a_first_window_is_a_day_and_grows_while_it_comes_back_small() -> None:
-    said = talk(World())
+    world = world_at(datetime(2010, 1, 1, tzinfo=UTC))
+    said = talk(world)
     said.page(Question(since=START))
     first, probe, *others = [dict(call.query) for call in said.calls]
     assert (probe["pagelen"], probe["start"][:4]) == ("1", "1989")
     read = [datetime.fromisoformat(query["end"]) for query in (first, *others)]
     days = [(end - datetime(2024, 1, 1)) / timedelta(days=1) for end in read]
-    assert [round(day) for day in days] == [1, 9, 40, 71, 102, 133, 164]
+    assert [round(day) for day in days] == [1, 2, 10, 74, 586, 742], "and then the end"
 
 
 def test_one_request_spares_who_begins_with_a_day_the_narrow_windows() -> None:
@@ -175,11 +176,18 @@ def test_one_request_spares_who_begins_with_a_day_the_narrow_windows() -> None:
     said = talk(world)
     found = crawl(said, START)
     assert {media.id for media in found} == ids(world)
-    assert len(said.calls) <= 6, "first window, probe, and windows that grow"
+    assert len(said.calls) <= 8, "first window, probe, and windows that grow"
     assert said.vendor.learnt["open_ended"] is True
     said.calls.clear()
     crawl(said, START)
     assert not [call for call in said.calls if dict(call.query)["pagelen"] == "1"], "it is asked once"
+
+
+@pytest.mark.parametrize("days", [2, 7, 20])
+def test_a_shorter_limit_without_a_word_leaves_no_call_out(days: int) -> None:
+    world = spread(60, timedelta(days=1), START)
+    said = talk(world, max_window_days=days, silent_window=True)
+    assert {media.id for media in crawl(said, START)} == ids(world)
 
 
 @pytest.mark.parametrize(
