@@ -10,14 +10,12 @@ from ..errors import (
     CredentialsRefused,
     Denied,
     InvalidReply,
-    Late,
     MediafsError,
     NotFound,
-    Unavailable,
-    Unsupported,
     ValueRefused,
 )
 from ..model import Conversation, MediaId, Scope
+from ._failures import usual
 from ._json import parse
 from ._words import harmless
 from .protocol import Call, Reply
@@ -77,14 +75,8 @@ def failure(call: Call, reply: Reply, scope: Scope | MediaId | None, said: str) 
             return NotFound(f"{what}: there is no such thing{said}")
         case 404 | 405 | 410 | 501 if call.method == "GET":
             return InvalidReply(f"{what}: no Veriff API answers there ({reply.status}); check base_url{said}")
-        case 405 | 501:
-            return Unsupported(f"{what}: the service has no such operation{said}")
-        case 429:
-            return Late(f"{what}: the service asks to wait{said}")
-        case status if status >= 500 or status == 408:
-            return Unavailable(f"{what}: the service fails ({status}){said}")
         case status:
-            return InvalidReply(f"{what}: the service answers {status}{said}")
+            return usual(what, status, said)
 
 
 def _named(scope: Scope | MediaId | None) -> str:

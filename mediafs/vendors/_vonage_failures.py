@@ -9,14 +9,12 @@ from ..errors import (
     CredentialsRefused,
     Denied,
     InvalidReply,
-    Late,
     MediafsError,
     NotFound,
-    Unavailable,
-    Unsupported,
     ValueRefused,
 )
 from ..model import MediaId, Scope
+from ._failures import usual
 from ._json import parse
 from ._words import harmless
 from .protocol import Call, Reply
@@ -67,11 +65,5 @@ def failure(call: Call, reply: Reply, scope: Scope | MediaId | None, said: str) 
             return NotFound(f"{what}: there is no such media{said}")
         case 404 | 405 | 410 | 501 if call.operation in ("list", "get", "download"):
             return InvalidReply(f"{what}: no Media API answers there ({reply.status}); check base_url{said}")
-        case 405 | 501:
-            return Unsupported(f"{what}: the service has no such operation{said}")
-        case 429:
-            return Late(f"{what}: the service asks to wait{said}")
-        case status if status >= 500 or status == 408:
-            return Unavailable(f"{what}: the service fails ({status}){said}")
         case status:
-            return InvalidReply(f"{what}: the service answers {status}{said}")
+            return usual(what, status, said)
