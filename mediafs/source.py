@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -48,6 +48,9 @@ class Body:
     """As sent, quotes and `W/` included."""
     last_modified: str | None
     chunks: AsyncIterator[bytes] = field(repr=False)
+    receive_into: Callable[[memoryview], Awaitable[int]] | None = field(default=None, repr=False)
+    """Another way to the same bytes, where there is one: puts the next of them into a buffer, and returns
+    how many; 0 at the end. Raises what `chunks` raises. Who has begun one way does not change over."""
 
 
 class Source(Protocol):

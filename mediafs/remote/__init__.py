@@ -5,8 +5,8 @@ from __future__ import annotations
 from .account import AccountStatistics, Problem, RemoteAccount, RemoteOptions
 from .credentials import CredentialState
 from .limits import LimiterStatistics
+from .options import TransportOptions
 from .retry import RetryOptions
-from .transport import TransportOptions
 
 __all__ = [
     "AccountStatistics",

@@ -41,9 +41,11 @@ from ..source import Body
 from ..vendors.protocol import Call, Flow, Reply, Vendor
 from .credentials import CredentialState
 from .exchange import Exchanges
+from .incoming import Incoming
 from .limits import Limiter, LimiterStatistics
+from .options import TransportOptions
 from .retry import RetryOptions, http_date_s
-from .transport import Incoming, Transport, TransportOptions
+from .transport import Transport
 
 T = TypeVar("T")
 
@@ -362,6 +364,7 @@ def _head(call: Call, span: Span, incoming: Incoming, tell: Callable[[MediafsErr
         content_type=headers.get("content-type", "").partition(";")[0].strip().lower() or None,
         etag=headers.get("etag"),
         last_modified=headers.get("last-modified"),
+        receive_into=incoming.receiver(length, tell),
         chunks=incoming.chunks(length, tell),
     )
 

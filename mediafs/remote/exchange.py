@@ -17,10 +17,12 @@ from ..errors import InvalidReply, Late, MediafsError
 from ..model import AccountName, Urgency
 from ..vendors.protocol import RENEW, Call, Credential, Reply, Vendor
 from .credentials import Credentials, Held
+from .failures import Failed
+from .incoming import Incoming
 from .limits import Limiter
 from .redirects import STATUSES, Hop, first_hop, next_hop
 from .retry import Failure, GiveUp, RetryOptions, decide, stated_wait_s
-from .transport import Failed, Incoming, Transport
+from .transport import Transport
 
 log = logging.getLogger(__name__)
 
