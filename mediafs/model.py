@@ -27,6 +27,8 @@ UserId = NewType("UserId", str)
 Inode = NewType("Inode", int)
 Cursor = NewType("Cursor", str)
 """Where a service's next page begins; only the vendor's module knows what is in it."""
+Data = bytes | memoryview
+"""Bytes of a media, which nobody changes any more."""
 
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from typing import Final
+
+import trio
 
 from ..errors import Changed, NotFound
 from ..model import Inode
 from ..tree.values import Attributes
+from .pages import KernelPages
 from .protocol import Directory, OpenFile
+
+CLOSE_S: Final = 5.0
 
 
 class Opened:
@@ -31,6 +38,57 @@ class Opened:
         if self.attributes().size != self._then.size:
             raise Changed("content changed while the file was open")
         return self._then.size
+
+
+class OpenFiles:
+    """All of a mount."""
+
+    def __init__(self, pages: KernelPages) -> None:
+        self._pages = pages
+        self._numbers = itertools.count(1)
+        self._files: dict[int, Opened] = {}
+        self._by_inode: dict[Inode, list[Opened]] = {}
+
+    async def add(self, file: OpenFile) -> tuple[int, bool]:
+        """Its handle, and whether the kernel may have pages of it; the file is closed where this fails."""
+        handle = next(self._numbers)
+        try:
+            opened = Opened(file)
+            # All files of an inode share the kernel's pages: beside an older content that is still open, the
+            # new one must leave none, or a copy under way goes on with another content's bytes.
+            others = self._by_inode.setdefault(opened.inode, [])
+            paged = not file.grows and all(each.file.content is file.content for each in others)
+            self._files[handle] = opened
+            others.append(opened)
+            if paged:
+                file.put_into(await self._pages.of(opened.inode, file.content))
+        except BaseException:
+            with trio.move_on_after(CLOSE_S, shield=True):
+                await (self.close(handle) if handle in self._files else file.close())
+            raise
+        return handle, paged
+
+    def get(self, handle: int) -> Opened | None:
+        return self._files.get(handle)
+
+    def latest(self, inode: Inode) -> Opened | None:
+        """The one that was opened last: it has the newest truth."""
+        opened = self._by_inode.get(inode)
+        return opened[-1] if opened else None
+
+    def handles(self) -> tuple[int, ...]:
+        return tuple(self._files)
+
+    async def close(self, handle: int) -> None:
+        opened = self._files.pop(handle, None)
+        if opened is None:
+            return
+        others = self._by_inode[opened.inode]
+        others.remove(opened)
+        if not others:
+            del self._by_inode[opened.inode]
+            self._pages.closed(opened.inode)
+        await opened.file.close()
 
 
 class Listing:

@@ -21,12 +21,13 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import pyfuse3
 import trio
 
-from ..model import Change, ChangeKind, Inode
+from ..model import Change, ChangeKind, Data, Inode
+from .pages import KernelPages
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class Calls(Protocol):
 
     def invalidate_inode(self, inode: int, *, attr_only: bool) -> None: ...
 
+    def notify_store(self, inode: int, offset: int, data: Data) -> None: ...
+
 
 class _Pyfuse3Calls:
     def invalidate_entry(self, parent: int, name: bytes) -> None:
@@ -57,6 +60,9 @@ class _Pyfuse3Calls:
 
     def invalidate_inode(self, inode: int, *, attr_only: bool) -> None:
         pyfuse3.invalidate_inode(inode, attr_only=attr_only)
+
+    def notify_store(self, inode: int, offset: int, data: Data) -> None:
+        pyfuse3.notify_store(inode, offset, cast(bytes, data))  # any buffer will do
 
 
 class KernelCaches:
@@ -67,6 +73,7 @@ class KernelCaches:
 
     def __init__(self, calls: Calls | None = None) -> None:
         self._calls = calls or _Pyfuse3Calls()
+        self.pages = KernelPages(self._calls.notify_store)
         self._names: dict[Inode, dict[str, None]] = {}
         """By directory: one call at a time in each, for they would wait for each other."""
         self._contents: dict[Inode, None] = {}
@@ -99,6 +106,7 @@ class KernelCaches:
         self._attributes(change.inode)
         if change.content or change.kind is ChangeKind.REMOVED:
             # What was deleted at the service must not be read from the page cache either.
+            self.pages.revoke(change.inode)
             self._contents[change.inode] = None
 
     def _attributes(self, inode: Inode) -> None:
@@ -130,6 +138,7 @@ class KernelCaches:
                 self._running = False
                 self._drop()
                 self._news.set()
+                await self.pages.end()
         finally:
             self._running = False
             self._drop()
@@ -190,7 +199,8 @@ class KernelCaches:
 
     def _invalidate_content(self, inode: Inode) -> None:
         if self._running:
-            self._quietly(self._calls.invalidate_inode, inode, attr_only=False)
+            with self.pages.quiet(inode):
+                self._quietly(self._calls.invalidate_inode, inode, attr_only=False)
 
     def _quietly(self, call: Callable[..., None], *args: object, **kwargs: object) -> None:
         try:

@@ -14,7 +14,7 @@ import logging
 import os
 import stat
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 import pyfuse3
 import trio
@@ -41,7 +41,7 @@ from .callers import Callers, requester_of
 from .entries import Dress, absent_entry, statvfs_of
 from .errnos import FailureLog
 from .guard import Deadlines, Running, Wait, guarded
-from .handles import Listing, Opened
+from .handles import CLOSE_S, Listing, OpenFiles
 from .kernel import KernelCaches
 from .protocol import Tree
 
@@ -57,8 +57,6 @@ _DOT_DOT: Final = 2
 
 _UNKNOWN_INODE: Final = 0xFFFFFFFF
 """d_ino of `..`, as libfuse gives it where the parent is not known; the kernel resolves `..` itself."""
-
-_CLOSE_S: Final = 5.0
 
 _TOLD_S: Final = 0.2
 """A call into the kernel takes some 20 us, unless a directory is locked."""
@@ -95,9 +93,8 @@ class MountedTree(pyfuse3.Operations):
         self._refusal = errno.EROFS if read_only else errno.EPERM
         self._callers = Callers()
         self._handles = itertools.count(1)
-        self._files: dict[FileHandleT, Opened] = {}
+        self._files = OpenFiles(kernel.pages)
         self._directories: dict[FileHandleT, Listing] = {}
-        self._open: dict[Inode, list[Opened]] = {}
 
     # The kernel's own: neither may raise, nobody waits for an answer.
 
@@ -161,8 +158,8 @@ class MountedTree(pyfuse3.Operations):
     def _attributes(self, inode: Inode) -> Attributes:
         # pyfuse3 does not say which handle fstat came by: the latest opened has the newest truth,
         # and it answers for a file whose names are gone too.
-        opened = self._open.get(inode)
-        return opened[-1].attributes() if opened else self._tree.attributes(inode)
+        opened = self._files.latest(inode)
+        return opened.attributes() if opened else self._tree.attributes(inode)
 
     # Directories.
 
@@ -215,20 +212,8 @@ class MountedTree(pyfuse3.Operations):
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         self._callers.opens(ctx, flags)
         file = await self._tree.open(Inode(inode))
-        try:
-            opened = Opened(file)
-        except BaseException:
-            with trio.move_on_after(_CLOSE_S, shield=True):
-                await file.close()
-            raise
-        handle = FileHandleT(next(self._handles))
-        # All files of an inode share the kernel's pages: beside an older content that is still open, the
-        # new one must leave none, or a copy under way goes on with another content's bytes.
-        others = self._open.get(opened.inode, ())
-        direct = file.grows or any(other.file.content is not file.content for other in others)
-        self._files[handle] = opened
-        self._open.setdefault(opened.inode, []).append(opened)
-        return FileInfo(fh=handle, keep_cache=file.keep_cache and not direct, direct_io=direct)
+        handle, paged = await self._files.add(file)
+        return FileInfo(fh=FileHandleT(handle), keep_cache=file.keep_cache and paged, direct_io=not paged)
 
     @guarded(Wait.READ)
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
@@ -236,13 +221,14 @@ class MountedTree(pyfuse3.Operations):
         if opened is None:
             raise FUSEError(errno.EBADF)
         if opened.file.grows:
-            return await opened.file.read(off, size)
+            return cast(bytes, await opened.file.read(off, size))
         # The kernel takes a short answer for the end of the file and shortens the file by it, or
         # fills with zeros: so an answer is short at the true end only.
         end = min(off + size, opened.size())
         parts: list[bytes] = []
         while off < end:
-            data = await opened.file.read(off, end - off)
+            # Any buffer will do for pyfuse3.
+            data = cast(bytes, await opened.file.read(off, end - off))
             if not data:
                 raise InvalidReply(f"content ended at byte {off}, before its stated size")
             if len(data) > end - off:
@@ -255,17 +241,7 @@ class MountedTree(pyfuse3.Operations):
 
     @guarded(Wait.QUICK)
     async def release(self, fh: FileHandleT) -> None:
-        await self._close(fh)
-
-    async def _close(self, fh: FileHandleT) -> None:
-        opened = self._files.pop(fh, None)
-        if opened is None:
-            return
-        others = self._open[opened.inode]
-        others.remove(opened)
-        if not others:
-            del self._open[opened.inode]
-        await opened.file.close()
+        await self._files.close(fh)
 
     @guarded(Wait.QUICK)
     async def flush(self, fh: FileHandleT) -> None:
@@ -375,10 +351,10 @@ class MountedTree(pyfuse3.Operations):
 
     async def close_all(self) -> None:
         """Closes what processes left open, in bounded time. Nothing reads any more."""
-        with trio.move_on_after(_CLOSE_S, shield=True):
-            for fh in tuple(self._files):
+        with trio.move_on_after(CLOSE_S, shield=True):
+            for handle in self._files.handles():
                 try:
-                    await self._close(fh)
+                    await self._files.close(handle)
                 except Exception as error:
                     self.failures.errno_of("close", error)
         for listing in self._directories.values():

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..model import Inode, Requester
+from ..model import Data, Inode, Requester
 from ..tree.values import Absent, Attributes, Entry, Space
+from .pages import Holder
 
 
 class Directory(Protocol):
@@ -48,8 +49,12 @@ class OpenFile(Protocol):
         """Whether it has no size yet: bytes come as they are made, and its end is where they end."""
         ...
 
-    async def read(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes; b"" only at the end of the file."""
+    def put_into(self, pages: Holder) -> None:
+        """Where pages of its content may be put ahead of who reads it."""
+        ...
+
+    async def read(self, offset: int, length: int) -> Data:
+        """At most `length` bytes; none only at the end of the file."""
         ...
 
     def attributes(self) -> Attributes:

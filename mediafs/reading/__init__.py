@@ -7,7 +7,9 @@ reply must be like in `checks`.
 from .cachefolder import Usage, purge_folder, usage
 from .live import LiveReader
 from .options import CacheOptions, CacheStatistics, ReadingOptions, ReadingStatistics
-from .reader import Reader, Reading, reading
+from .push import Pages
+from .reader import Reader
+from .service import Reading, reading
 from .spool import MakeStore, Spool, Store
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "CacheStatistics",
     "LiveReader",
     "MakeStore",
+    "Pages",
     "Reader",
     "Reading",
     "ReadingOptions",

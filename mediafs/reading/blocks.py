@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from cachetools import LRUCache
 
+from ..model import Data
 from .checks import Identity
 
 
@@ -14,7 +14,7 @@ class Piece(NamedTuple):
     """Bytes of a media from `offset` on, all within one block."""
 
     offset: int
-    data: bytes
+    data: Data
 
     @property
     def stop(self) -> int:
@@ -89,6 +89,12 @@ class Blocks:
             self._make_room(len(piece.data))
             self._pieces[key] = piece
 
+    def forget(self, edition: Edition, piece: Piece) -> None:
+        """Lets go of this piece, if it is held as it is."""
+        key = (edition, piece.offset // self._block)
+        if self._pieces.get(key) is piece:
+            del self._pieces[key]
+
     def _make_room(self, size: int) -> None:
         while self.used + size > self._pieces.maxsize:
             self._pieces.popitem()
@@ -105,15 +111,19 @@ def _joined(held: Piece, new: Piece) -> Piece:
         return new
     before = held.data[: max(0, new.offset - held.offset)]
     after = held.data[new.stop - held.offset :] if held.stop > new.stop else b""
-    return Piece(min(held.offset, new.offset), before + new.data + after)
+    return Piece(min(held.offset, new.offset), b"".join((before, new.data, after)))
 
 
 class Assembly:
-    """Cuts the chunks of a body into pieces, and keeps its end back until the body has ended there.
+    """Makes pieces of a body as it arrives, and keeps its end back until the body has ended there.
+
+    Bytes are received into the buffer that becomes the piece, so that none is copied once it is here.
 
     Invariants:
-    - `_gathered` holds the bytes from `_offset` to `position`, none of which was given out by `add`.
+    - `_buffer` is for the bytes from `_offset` on; those before `position` are in it, and none of them was
+      given out by `add` or `filled`.
     - No byte of the block that holds byte `end - 1` is given out before `finish`.
+    - What was given out or shown of a buffer is not written to again.
     """
 
     def __init__(self, start: int, end: int | None, block: int) -> None:
@@ -122,53 +132,66 @@ class Assembly:
         self.end = end
         """Where the body must end; None where only its end will tell."""
         self._block = block
-        self._offset = start
-        self._gathered = bytearray()
         # A body without a known end is shown to nobody before it has ended, so nothing is kept back.
         self._kept_back_from = (max(end - 1, 0) // block) * block if end is not None else None
+        self._begin(start)
+
+    def _begin(self, offset: int) -> None:
+        self._offset = offset
+        length = self._block - offset % self._block
+        if self.end is not None:
+            length = min(length, max(self.end - offset, 0))
+        self._buffer = memoryview(bytearray(length))
 
     @property
     def due(self) -> int:
         """The first byte that was not shown yet."""
         return self._offset if self._is_kept_back() else self.position
 
-    def add(self, chunk: bytes) -> list[Piece]:
-        """The pieces that a chunk completed."""
-        self._gathered += chunk
-        self.position += len(chunk)
-        return list(self._complete())
+    def room(self) -> memoryview:
+        """Where the next bytes go; without any only at `end`."""
+        return self._buffer[self.position - self._offset :]
+
+    def filled(self, count: int) -> list[Piece]:
+        """So many bytes came into the room; the pieces that this completed."""
+        self.position += count
+        if self.position - self._offset < len(self._buffer) or self._is_kept_back():
+            return []
+        piece = Piece(self._offset, self._buffer.toreadonly())
+        self._begin(self.position)
+        return [piece]
+
+    def add(self, chunk: Data) -> list[Piece]:
+        """The pieces that a chunk completed, which does not go on past `end`."""
+        pieces = []
+        while chunk:
+            room = self.room()
+            count = min(len(room), len(chunk))
+            room[:count] = chunk[:count]
+            pieces += self.filled(count)
+            chunk = memoryview(chunk)[count:]
+        return pieces
 
     def shown(self, offset: int) -> Piece | None:
         """What has arrived of the block under way, where it holds `offset` and may be shown."""
         if not self._offset <= offset < self.position or self._is_kept_back():
             return None
-        return Piece(self._offset, bytes(self._gathered))
+        return Piece(self._offset, self._buffer[: self.position - self._offset].toreadonly())
 
     def rewind_unproved(self) -> None:
         """The body was cut when all its bytes had come but not its end: what was kept back is
         received once more, for its end to prove it."""
         if self.position == self.end:
             self.position = self._offset
-            self._gathered = bytearray()
 
     def finish(self) -> list[Piece]:
         """The rest; only to be called when the body has ended where it must."""
         self._kept_back_from = None
-        pieces = list(self._complete())
-        if self._gathered:
-            pieces.append(Piece(self._offset, bytes(self._gathered)))
-            self._offset = self.position
-            self._gathered = bytearray()
-        return pieces
+        if self.position == self._offset:
+            return []
+        piece = Piece(self._offset, self._buffer[: self.position - self._offset].toreadonly())
+        self._begin(self.position)
+        return [piece]
 
     def _is_kept_back(self) -> bool:
         return self._kept_back_from is not None and self._offset >= self._kept_back_from
-
-    def _complete(self) -> Iterator[Piece]:
-        while not self._is_kept_back():
-            length = self._block - self._offset % self._block
-            if len(self._gathered) < length:
-                return
-            yield Piece(self._offset, bytes(memoryview(self._gathered)[:length]))
-            del self._gathered[:length]
-            self._offset += length

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..model import MediaId
+from ..model import Data, MediaId
 
 BLOCK: Final = 64 * 1024
 """What is checked together: half of the kernel's largest read, so that little is read in vain."""
@@ -70,7 +70,7 @@ class Checksums:
         self._whole = array("I")
         self._last = 0
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: Data) -> None:
         view = memoryview(data)
         while view:
             room = BLOCK - self.length % BLOCK
@@ -192,7 +192,7 @@ def read_all(descriptor: int, offset: int, length: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def write_all(descriptor: int, data: bytes, offset: int) -> None:
+def write_all(descriptor: int, data: Data, offset: int) -> None:
     view = memoryview(data)
     while view:
         written = os.pwrite(descriptor, view, offset)

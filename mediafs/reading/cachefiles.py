@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import trio
 
 from ..errors import NoRoom, Unavailable
+from ..model import Data
 from .bodyfile import BodyFile, Checksums, Damaged, Record, ending, write_all
 from .checks import Identity
 from .spool import Spool
@@ -105,7 +106,7 @@ class Filling(Spool):
     def lasting(self) -> bool:  # type: ignore[override]
         return self._named
 
-    async def put(self, offset: int, data: bytes) -> None:
+    async def put(self, offset: int, data: Data) -> None:
         if offset == 0 and self._checksums.length:
             self._checksums = Checksums()
         if offset != self._checksums.length:
@@ -213,7 +214,7 @@ class Whole(Spool):
         self._damaged = damaged
         self._closed = closed
 
-    async def put(self, offset: int, data: bytes) -> None:
+    async def put(self, offset: int, data: Data) -> None:
         raise ValueError("this body is whole already")
 
     async def get(self, offset: int, length: int) -> bytes:

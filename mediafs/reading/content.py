@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import trio
 
 from ..errors import Changed, MediafsError
-from ..model import Media, Span, Version
+from ..model import Data, Media, Span, Version
 from ..source import Body
 from .blocks import Blocks, Edition, Piece
 from .checks import Identity, accept, check_same
 from .options import ReadingOptions, Tally
 from .plan import Ask, Fetch, Join, Known, plan
+from .push import Pages
 from .spool import Store
 from .stream import Stream
 
@@ -34,7 +35,7 @@ class Wish:
         self.stop = stop
         self.stream: Stream | None = None
         """The one it waits for."""
-        self._parts: list[bytes] = []
+        self._parts: list[Data] = []
         self._news = trio.Event()
 
     @property
@@ -46,12 +47,12 @@ class Wish:
         if piece.offset <= self.missing < min(piece.stop, self.stop):
             self.take(piece.data[self.missing - piece.offset : self.stop - piece.offset])
 
-    def take(self, data: bytes) -> None:
+    def take(self, data: Data) -> None:
         """Takes the bytes at `missing`."""
         self._parts.append(data)
         self.missing += len(data)
 
-    def taken(self) -> bytes:
+    def taken(self) -> Data:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
     def wake(self) -> None:
@@ -124,6 +125,8 @@ class Content:
         """Why the one download of a media of which each counts came to nothing."""
         self.sought: trio.Lock | None = trio.Lock()
         """Held by who looks for it in the disk cache; None: that was done."""
+        self.pages: Pages | None = None
+        """Where the kernel takes pages of it."""
         self._options = options
         self._blocks = blocks
         self._tally = tally
@@ -232,6 +235,8 @@ class Content:
             for wish in self.wishes:
                 wish.offer(piece)
             self._blocks.put(self.edition, piece)
+            if stream.push is not None:
+                stream.push.offer(piece)
         for wish in self.wishes:
             self.fill(wish)
             if wish.complete:
@@ -270,6 +275,8 @@ class Content:
     def ended(self, stream: Stream, error: MediafsError | None) -> None:
         """A stream's task is over."""
         self._leave(stream)
+        if stream.push is not None:
+            stream.push.end()
         self._tally.streams -= 1
         stream.error = error
         stream.ended.set()
@@ -287,6 +294,10 @@ class Content:
             self.failed = error
         self.release()
         self._blocks.drop(self.edition)
+
+    def in_kernel(self, piece: Piece) -> None:
+        """The kernel has it, and nobody is to come to it any more: held here too it would be held twice."""
+        self._blocks.forget(self.edition, piece)
 
     def distrust(self) -> None:
         """A body turned out wrong after some of it was held: hold nothing of this content."""
@@ -341,6 +352,8 @@ class Content:
 
     def _cancel(self, stream: Stream) -> None:
         stream.scope.cancel()
+        if stream.push is not None:
+            stream.push.end()
         self._leave(stream)
         if self.spool is not None and self.spool.stream is stream and not self.spool.finished:
             self.spool = None
@@ -354,7 +367,8 @@ class Content:
         if stream.assembly is not None and self.failed is None:
             piece = stream.assembly.shown(stream.position - 1)
             if piece is not None:
-                self._blocks.put(self.edition, piece)
+                # A copy: the buffer behind it is larger than what would be counted of it.
+                self._blocks.put(self.edition, Piece(piece.offset, bytes(piece.data)))
 
     def _wake(self, stream: Stream) -> None:
         for wish in self.wishes:

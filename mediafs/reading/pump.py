@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from math import inf
-from typing import Final
+from typing import Final, NoReturn
 
 import trio
 
@@ -257,22 +257,18 @@ class Pump:
 
         While it waits for a chunk, and only then, `scope` ends after `progress_s`.
         """
+        arrive = self._straight if body.receive_into is not None else self._in_chunks
         while True:
             scope.deadline = trio.current_time() + self._options.progress_s
             try:
-                while not (chunk := await anext(body.chunks)):
-                    pass
-            except StopAsyncIteration:
-                break
+                pieces = await arrive(body, assembly)
             except (Unavailable, Late) as error:
                 return error
             finally:
                 scope.deadline = inf
-            self._tally.fetched += len(chunk)
-            if assembly.end is not None and assembly.position + len(chunk) > assembly.end:
-                self._content.distrust()
-                raise InvalidReply(f"{self._name}: a body that goes on past byte {assembly.end}")
-            await keep(assembly.add(chunk))
+            if pieces is None:
+                break
+            await keep(pieces)
         if assembly.end is not None and assembly.position < assembly.end:
             short = InvalidReply(f"{self._name}: a body that ends at {assembly.position} of {assembly.end}")
             if self._content.ranges or self._content.media.download_once:
@@ -280,3 +276,28 @@ class Pump:
             raise short
         await keep(assembly.finish())
         return None
+
+    async def _straight(self, body: Body, assembly: Assembly) -> list[Piece] | None:
+        """Receives into the assembly's own buffer; the pieces that this completed, None at the end."""
+        assert body.receive_into is not None
+        if room := assembly.room():
+            count = await body.receive_into(room)
+        elif count := await body.receive_into(memoryview(bytearray(1))):
+            self._refuse_longer(assembly)
+        self._tally.fetched += count
+        return assembly.filled(count) if count else None
+
+    async def _in_chunks(self, body: Body, assembly: Assembly) -> list[Piece] | None:
+        try:
+            while not (chunk := await anext(body.chunks)):
+                pass
+        except StopAsyncIteration:
+            return None
+        self._tally.fetched += len(chunk)
+        if assembly.end is not None and assembly.position + len(chunk) > assembly.end:
+            self._refuse_longer(assembly)
+        return assembly.add(chunk)
+
+    def _refuse_longer(self, assembly: Assembly) -> NoReturn:
+        self._content.distrust()
+        raise InvalidReply(f"{self._name}: a body that goes on past byte {assembly.end}")

@@ -1,27 +1,21 @@
-"""The room's door: one `Reading` for a mount, one `Reader` for an open file."""
+"""The room's door for an open file."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Set
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
 
 import trio
-from cachetools import LRUCache
 
 from ..errors import Changed, Denied, Late, MediafsError, NotFound, NotReady, Unavailable
-from ..model import Media, MediaId, Span, Urgency, Version
-from ..source import Source
-from .blocks import Blocks, Edition
-from .cache import DiskCache
+from ..model import Data, Span, Urgency, Version
 from .content import Content, Spooled, Wish
-from .live import LiveReader
-from .options import ReadingOptions, ReadingStatistics, Tally
+from .options import ReadingOptions
 from .plan import Fetch
-from .pump import Pump
-from .spool import MakeStore, Store, make_spool
+from .push import Pages
+from .spool import Store
 from .stores import Stores
 from .stream import Stream
 
@@ -32,14 +26,33 @@ SAME_ANSWER_S: Final = 1.0
 """For how long an open file is given the service's refusal again without asking for it, and a failure
 that took long without waiting for it once more."""
 
-EDITIONS: Final = 65_536
-"""Closed versions of which blocks may be held: more than blocks fit into any sensible budget."""
+
+class Owner(Protocol):
+    """What a reader needs of the `Reading` that made it."""
+
+    @property
+    def options(self) -> ReadingOptions: ...
+
+    @property
+    def stores(self) -> Stores: ...
+
+    def begin(self, content: Content, stream: Stream) -> None:
+        """Starts a stream's task, which ends with the stream."""
+        ...
+
+    def settled(self, content: Content) -> None:
+        """Its size is known, which may be part of what its version is called."""
+        ...
+
+    def left(self, reader: Reader, content: Content) -> list[Stream]:
+        """It was closed; the streams that were cancelled for it."""
+        ...
 
 
 class Reader:
     """One open file. Its reads may be concurrent, in any order."""
 
-    def __init__(self, reading: Reading, content: Content, urgency: Urgency) -> None:
+    def __init__(self, reading: Owner, content: Content, urgency: Urgency) -> None:
         self._reading = reading
         self._content = content
         self._urgency = urgency
@@ -61,6 +74,10 @@ class Reader:
         """The one that was opened; where its size was not known, as it is called once that is."""
         return self._content.version
 
+    def put_into(self, pages: Pages) -> None:
+        """From now on what is fetched for readers that go forward is put there ahead of them."""
+        self._content.pages = pages
+
     async def hold(self) -> None:
         """What is kept on disk of it is not evicted from now on, until it is closed. No request."""
         await trio.lowlevel.checkpoint()
@@ -79,7 +96,7 @@ class Reader:
             self._reading.settled(self._content)
             return size
 
-    async def read(self, offset: int, length: int) -> bytes:
+    async def read(self, offset: int, length: int) -> Data:
         """`length` bytes from `offset` on; fewer only where the media ends, none beyond its end.
 
         Raises NotFound, Denied, NotReady, Unavailable and InvalidReply as the service has it; Late
@@ -224,170 +241,3 @@ class Reader:
             yield
         if scope.cancelled_caught:
             raise Late(f"media {self._content.media.id}: {what} did not come within {total_s:g} s")
-
-
-class Reading:
-    """All reading of one mount: one budget of memory, one account."""
-
-    def __init__(
-        self, source: Source, options: ReadingOptions, make_store: MakeStore | None, nursery: trio.Nursery
-    ) -> None:
-        """Made by `reading`, which owns the nursery that the streams run in."""
-        self.options = options
-        self._source = source
-        self._nursery = nursery
-        self._tally = Tally()
-        self._blocks = Blocks(options.memory, options.block)
-        self.cache = DiskCache(options.cache) if options.cache is not None else None
-        """Whole bodies on disk; None: none are kept."""
-        self.stores = Stores(self._blocks, options.spool_directory, self.cache, make_store)
-        self._open: dict[Version, Content] = {}
-        self._closed: LRUCache[Version, Edition] = LRUCache(EDITIONS)
-        """Editions of versions that nobody has open, whose blocks may still be held."""
-
-    def open(self, media: Media, version: Version, *, urgency: Urgency = Urgency.PERSON) -> Reader:
-        """A reader of one version; no request is made before it reads. Close it.
-
-        `urgency` is that of the requests which this reader causes.
-        """
-        content = self._open.get(version)
-        if content is None or content.failed is not None or content.forgotten:
-            edition = self._closed.pop(version, None)
-            content = self._open[version] = Content(
-                media,
-                version,
-                edition or Edition(media.size),
-                options=self.options,
-                blocks=self._blocks,
-                tally=self._tally,
-            )
-        return Reader(self, content, urgency)
-
-    def open_live(self, media: Media) -> LiveReader:
-        """A reader of what is behind a live name now; its one request is made at once. Close it."""
-
-        async def spool() -> Store:
-            return await make_spool(self.options.spool_directory)
-
-        reader = LiveReader(self._source, media, self.options, self._tally, spool)
-        self._nursery.start_soon(reader.run, name=repr(reader))
-        return reader
-
-    def remembers(self, version: Version) -> bool:
-        """Whether a change of content since the version was last read would be noticed."""
-        return version in self._open or version in self._closed
-
-    def forget(self, media: Set[MediaId]) -> None:
-        """These were deleted: their bytes are held no longer than their readers are open.
-
-        Those read on what is held, and fail with Changed elsewhere; nothing is fetched any more.
-        """
-        if not media:
-            return
-        if self.cache is not None:
-            self.cache.forget(media)
-        for version in [each for each in self._closed if each.media in media]:
-            self._blocks.drop(self._closed.pop(version))
-        for content in [each for each in self._open.values() if each.media.id in media]:
-            content.forget()
-            self._close_unread(content)
-
-    def cached(self, version: Version) -> int:
-        """Bytes of a version that are kept on disk. No I/O."""
-        return self.cache.held(version) if self.cache is not None else 0
-
-    def settled(self, content: Content) -> None:
-        """For `Reader`: its size is known, which may be part of what its version is called."""
-        version = content.version
-        media = replace(content.media, size=content.edition.size)
-        becomes = replace(version, validator=media.validator)
-        if becomes != version and self._open.get(version) is content and becomes not in self._open:
-            del self._open[version]
-            self._open[becomes] = content
-            content.version = becomes
-
-    def statistics(self) -> ReadingStatistics:
-        contents = self._open.values()
-        return ReadingStatistics(
-            memory=self._blocks.used,
-            readers=sum(len(content.readers) for content in contents),
-            streams=self._tally.streams,
-            fetched=self._tally.fetched,
-            gets=self._tally.gets,
-            spools=sum(content.spool is not None for content in contents),
-            cache=self.cache.statistics() if self.cache is not None else None,
-        )
-
-    def begin_scan(self) -> None:
-        """For `reading`: behind everything else."""
-        if self.cache is not None:
-            self._nursery.start_soon(self.cache.scan, name="look through the disk cache")
-
-    def begin(self, content: Content, stream: Stream) -> None:
-        """For `Reader`: starts a stream's task, which ends with the stream."""
-        content.begin(stream)
-        pump = Pump(
-            self._source,
-            content,
-            stream,
-            options=self.options,
-            tally=self._tally,
-            stores=self.stores,
-        )
-        self._nursery.start_soon(self._run, pump, content, name=f"{stream!r} of {content.media.id}")
-
-    async def _run(self, pump: Pump, content: Content) -> None:
-        await pump.run()
-        self._close_unread(content)
-
-    def left(self, reader: Reader, content: Content) -> list[Stream]:
-        """For `Reader`: it was closed; the streams that were cancelled for it."""
-        cancelled = content.leave(reader)
-        self._close_unread(content)
-        return cancelled
-
-    def _close_unread(self, content: Content) -> None:
-        """Where nobody reads it, and nothing of it has to go on, it is not open any more."""
-        if content.readers or content.lingers:
-            return
-        content.release()
-        if self._open.get(content.version) is content:
-            del self._open[content.version]
-            if content.failed is None and not content.forgotten:
-                self._closed[content.version] = content.edition
-
-    def discard(self) -> None:
-        """For `reading`: gives back what open readers still hold outside memory."""
-        for content in self._open.values():
-            content.release()
-
-
-@asynccontextmanager
-async def reading(
-    source: Source, options: ReadingOptions, *, make_store: MakeStore | None = None
-) -> AsyncIterator[Reading]:
-    """The reading of a mount, for as long as the context lasts; leaving it cancels what is under way.
-
-    `make_store` says where whole bodies of services without ranges go; by default into the disk cache,
-    into memory while half of the budget has room for them, or into a nameless file in
-    `options.spool_directory`: see `stores`.
-    """
-    only: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            service = Reading(source, options, make_store, nursery)
-            service.begin_scan()
-            try:
-                yield service
-            finally:
-                service.discard()
-                nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        # No group leaves the room when there is one cause.
-        only = group
-        while isinstance(only, BaseExceptionGroup) and len(only.exceptions) == 1:
-            only = only.exceptions[0]
-        if only is group:
-            raise
-    if only is not None:
-        raise only

@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeVar
 import trio
 
 from ..errors import NoRoom, Unavailable
-from ..model import Version
+from ..model import Data, Version
 from .bodyfile import read_all, write_all
 from .checks import Identity
 
@@ -29,7 +29,7 @@ class Store(Protocol):
         """Once finished, it can be found again after it was discarded, also by a later process."""
         ...
 
-    async def put(self, offset: int, data: bytes) -> None:
+    async def put(self, offset: int, data: Data) -> None:
         """In order, from byte 0 on; at byte 0 once more where the body starts again.
 
         Raises NoRoom: this was not put, what was put before can be read until the store is discarded.
@@ -74,7 +74,7 @@ class MemorySpool:
         self._lend = lend
         self._give_back = give_back
 
-    async def put(self, offset: int, data: bytes) -> None:
+    async def put(self, offset: int, data: Data) -> None:
         await trio.lowlevel.checkpoint()
         if self._data is None:
             raise Unavailable("the spool is gone")
@@ -114,7 +114,7 @@ class Spool:
         self._under_way = 0
         self._discarded = False
 
-    async def put(self, offset: int, data: bytes) -> None:
+    async def put(self, offset: int, data: Data) -> None:
         try:
             await self._in_thread(lambda descriptor: write_all(descriptor, data, offset))
         except OSError as error:

@@ -8,6 +8,7 @@ from ..errors import MediafsError
 from ..model import Span, Urgency
 from .blocks import Assembly
 from .plan import Flow
+from .push import Push
 
 
 class Stream:
@@ -32,6 +33,8 @@ class Stream:
         self.answered = False
         self.assembly: Assembly | None = None
         """Made with the first reply."""
+        self.push: Push | None = None
+        """Where the kernel takes pages: what puts them there."""
         self.error: MediafsError | None = None
         self.ended = trio.Event()
         self.scope = trio.CancelScope()

@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from ..catalogue import Catalogue
 from ..errors import Changed, NotFound
 from ..model import Inode, User
-from ..reading import LiveReader, Reading
+from ..reading import LiveReader, Pages, Reading
 from .nodes import Live, stored
 from .seams import Ids
 from .shapes import UNKNOWN_SIZE
@@ -41,6 +41,9 @@ class LiveFile:
     @property
     def content(self) -> object:
         return self._reader.content
+
+    def put_into(self, pages: Pages) -> None:
+        """There are none of what grows."""
 
     async def read(self, offset: int, length: int) -> bytes:
         return await self._reader.read(offset, length)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import Changed
-from ..reading import Reader
+from ..model import Data
+from ..reading import Pages, Reader
 from .values import Attributes
 
 
@@ -33,7 +34,11 @@ class OpenFile:
         """Files of one inode in which this is not the same object may hold different bytes."""
         return self._reader.content
 
-    async def read(self, offset: int, length: int) -> bytes:
+    def put_into(self, pages: Pages) -> None:
+        """Pages of this content, and of no other, may be put there ahead of who reads it."""
+        self._reader.put_into(pages)
+
+    async def read(self, offset: int, length: int) -> Data:
         """b"" only at the end. Raises Changed, and why reading failed."""
         try:
             return await self._reader.read(offset, length)

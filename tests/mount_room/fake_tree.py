@@ -9,6 +9,7 @@ import trio
 
 from mediafs.errors import Changed, Denied, Forbidden, Late, NoAttribute, NotFound, ReadOnly, Unavailable
 from mediafs.model import Change, ChangeKind, Inode, MediaId, Requester
+from mediafs.mount.pages import Holder
 from mediafs.tree.values import ROOT, Absent, Attributes, Entry, Kind, Space
 
 WHEN_S = 1_700_000_000
@@ -33,6 +34,9 @@ class FakeFile:
         self._tree = tree
         self._inode = inode
         self._name = name
+
+    def put_into(self, pages: Holder) -> None:
+        pass
 
     async def read(self, offset: int, length: int) -> bytes:
         self._tree.counts["read"] += 1

@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from mediafs.model import Change, ChangeKind, Inode, MediaId
+from mediafs.model import Change, ChangeKind, Data, Inode, MediaId
 from mediafs.mount.kernel import KernelCaches
 
 from .conftest import Mounted, errno_of
@@ -181,6 +181,9 @@ class FakeCalls:
         if not attr_only:
             self.hold.wait(5)
         self._note("attributes" if attr_only else "content", inode, None)
+
+    def notify_store(self, inode: int, offset: int, data: Data) -> None:
+        self._note("store", inode, (offset, len(data)))
 
 
 def _change(kind: ChangeKind, inode: int, *places: tuple[int, str], content: bool = False) -> Change:

@@ -14,6 +14,7 @@ from mediafs.errors import MediafsError, NotFound, Unavailable
 from mediafs.model import (
     AccountName,
     Conversation,
+    Data,
     Edited,
     Edits,
     Erased,
@@ -227,7 +228,7 @@ class MemoryStore:
         self._failing_at = failing_at
         self._error = error
 
-    async def put(self, offset: int, data: bytes) -> None:
+    async def put(self, offset: int, data: Data) -> None:
         await trio.lowlevel.checkpoint()
         if self._failing_at is not None and offset + len(data) > self._failing_at:
             assert self._error is not None

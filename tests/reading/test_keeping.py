@@ -17,7 +17,7 @@ import trio
 from mediafs.errors import Changed, InvalidReply, Late, NoRoom, Unavailable
 from mediafs.model import Media, MediaId, Span
 from mediafs.reading import CacheOptions, ReadingOptions, reading
-from mediafs.reading.reader import Reading
+from mediafs.reading.service import Reading
 
 from .scripted import KIB, MIB, Fault, ScriptedSource, a_media, some_bytes, version_of
 

@@ -15,7 +15,7 @@ import trio.testing
 from mediafs.errors import InvalidReply, Late, NoRoom, NotFound, Unavailable
 from mediafs.model import Media, Span
 from mediafs.reading import LiveReader, Reading, ReadingOptions, Store, reading
-from mediafs.reading import reader as reader_module
+from mediafs.reading import service as service_module
 from mediafs.reading.live import SETTLE_S
 
 from .scripted import KIB, Fault, MemoryStore, ScriptedSource, a_media, some_bytes
@@ -38,7 +38,7 @@ async def room(
         stores.append(MemoryStore())
         return stores[-1]
 
-    monkeypatch.setattr(reader_module, "make_spool", make)
+    monkeypatch.setattr(service_module, "make_spool", make)
     async with reading(source, OPTIONS) as service:
         yield service
 
@@ -238,7 +238,7 @@ async def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     async def make(directory: Path) -> Store:
         return MemoryStore(failing_at=100 * KIB, error=NoRoom("full"))
 
-    monkeypatch.setattr(reader_module, "make_spool", make)
+    monkeypatch.setattr(service_module, "make_spool", make)
     async with reading(ScriptedSource(CALL, ranges=False), OPTIONS) as service:
         reader = service.open_live(live_media())
         await reader.settle()

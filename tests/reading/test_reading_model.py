@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from mediafs.errors import MediafsError, Unavailable
 from mediafs.model import Version
 from mediafs.reading import ReadingOptions, Store, reading
-from mediafs.reading.reader import Reader, Reading
+from mediafs.reading.reader import Reader
+from mediafs.reading.service import Reading
 
 from .scripted import Fault, MemoryStore, ScriptedSource, a_media, some_bytes, version_of
 
@@ -128,7 +129,7 @@ class Model:
         began = trio.current_time()
         try:
             with trio.move_on_after(step.patience_s):
-                got = await reader.read(offset, step.length)
+                got = bytes(await reader.read(offset, step.length))
                 wanted = [content[offset : offset + step.length] for content in (self.before, self.after)]
                 assert got in wanted, "bytes of neither content"
                 if got:

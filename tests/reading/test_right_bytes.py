@@ -20,7 +20,8 @@ from mediafs.reading import ReadingOptions, Store, reading
 from mediafs.reading.blocks import Blocks, Edition, Piece
 from mediafs.reading.content import Content
 from mediafs.reading.options import Tally
-from mediafs.reading.reader import Reader, Reading
+from mediafs.reading.reader import Reader
+from mediafs.reading.service import Reading
 from mediafs.reading.stream import Stream
 
 from .scripted import KIB, MIB, Fault, MemoryStore, ScriptedSource, a_media, some_bytes, version_of

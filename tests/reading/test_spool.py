@@ -14,7 +14,8 @@ import trio
 from mediafs.errors import Changed, InvalidReply, Late, NoRoom, Unavailable
 from mediafs.model import MediaId, Span, Version
 from mediafs.reading import ReadingOptions, Store, reading
-from mediafs.reading.reader import Reader, Reading
+from mediafs.reading.reader import Reader
+from mediafs.reading.service import Reading
 from mediafs.reading.spool import make_spool
 
 from .scripted import KIB, MIB, Fault, MemoryStore, ScriptedSource, a_media, some_bytes, version_of

@@ -10,7 +10,8 @@ import trio
 from mediafs.errors import Changed, LocalFailure, Unavailable
 from mediafs.model import Span, Urgency
 from mediafs.reading import ReadingOptions, reading
-from mediafs.reading.reader import Reader, Reading
+from mediafs.reading.reader import Reader
+from mediafs.reading.service import Reading
 
 from .scripted import KIB, MIB, Fault, ScriptedSource, a_media, some_bytes, version_of
 
@@ -53,7 +54,7 @@ async def test_read_ahead_out_of_order_is_one_get() -> None:
         reader = opened(service)
 
         async def fetch(at: int) -> None:
-            got[at] = await reader.read(at, READ)
+            got[at] = bytes(await reader.read(at, READ))
 
         for at in (READ, 3 * READ, 0, 2 * READ):
             nursery.start_soon(fetch, at)
@@ -278,7 +279,7 @@ async def test_a_budget_smaller_than_a_window_still_makes_progress(memory: int) 
 
         async def cat(which: int) -> None:
             for at in range(0, len(BIG), READ):
-                got[which].append(await readers[which].read(at, READ))
+                got[which].append(bytes(await readers[which].read(at, READ)))
                 assert service.statistics().memory <= memory
 
         async with trio.open_nursery() as nursery:

@@ -1,0 +1,89 @@
+"""Bytes on their way into the kernel before they are asked for.
+
+Each page that the kernel has already is a page that it does not ask for: a request costs some 100 us,
+and putting a mebibyte there about as much. So what a stream brings for a reader that goes forward is put
+there ahead of it, but for a hole every `EVERY`: the request for the hole tells how far the reader has come.
+
+The call waits for locks of pages that the kernel is asking for at that moment. So it is made in a thread,
+nothing waits for it, and what has been asked for is not put there: nobody would be served sooner.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import trio
+
+from ..model import Data
+from .blocks import Piece
+
+KIB: Final = 1024
+HOLE: Final = 128 * KIB
+"""The most that the kernel asks for at once, where nobody has told it otherwise."""
+EVERY: Final = 2048 * KIB
+BEGIN: Final = 1024 * KIB
+"""So much has a reader read in one go before anything is put there for it: players and file managers
+look into many files, and read on in few."""
+_AT_ONCE: Final = 4
+"""Pieces in one hop to the thread."""
+
+
+class Pages(Protocol):
+    """What the kernel holds of one content of a file. Provided by who serves the kernel."""
+
+    async def store(self, pieces: Sequence[tuple[int, Data]], from_: Callable[[], int]) -> bool:
+        """Puts pieces there, from the byte on that `from_` tells when their turn comes; False: no more of
+        this content are to be put there."""
+        ...
+
+
+class Push:
+    """What one stream puts into the kernel's pages. Trio thread only."""
+
+    def __init__(self, pages: Pages, reach: Callable[[], int], kept: Callable[[Piece], None]) -> None:
+        """`reach` is how far the readers of the stream have come; `kept` is told of each piece of which the
+        kernel has all that it is to have, once it lies behind them."""
+        self._pages = pages
+        self._reach = reach
+        self._kept = kept
+        self._begin = reach() + BEGIN
+        self._waiting: deque[Piece] = deque()
+        self._stored: deque[Piece] = deque()
+        self._ended = False
+        self._news = trio.Event()
+
+    def offer(self, piece: Piece) -> None:
+        """A piece that has arrived, the next of the stream; nothing waits for what comes of it."""
+        reach = self._reach()
+        if reach >= self._begin and piece.offset >= reach and not self._ended:
+            self._waiting.append(piece)
+            self._news.set()
+        while self._stored and self._stored[0].stop <= reach:
+            self._kept(self._stored.popleft())
+
+    def end(self) -> None:
+        """What was not put there yet is not wanted any more."""
+        self._ended = True
+        self._waiting.clear()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until `end`."""
+        while not self._ended:
+            if not self._waiting:
+                self._news = trio.Event()
+                await self._news.wait()
+                continue
+            batch = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
+            if not await self._pages.store([_without_hole(each) for each in batch], self._reach):
+                self.end()
+            self._stored.extend(batch)
+
+
+def _without_hole(piece: Piece) -> tuple[int, Data]:
+    hole = piece.stop - piece.stop % EVERY
+    if hole == piece.stop:
+        return piece.offset, piece.data[: max(0, len(piece.data) - HOLE)]
+    return piece.offset, piece.data
