@@ -17,7 +17,7 @@ from .blocks import Blocks, Edition, Piece
 from .checks import Identity, accept, check_same
 from .options import ReadingOptions, Tally
 from .plan import Ask, Fetch, Join, Known, plan
-from .push import Pages
+from .push import Pages, Push
 from .spool import Store
 from .stream import Stream
 
@@ -151,6 +151,13 @@ class Content:
         for stream in self.streams[:]:
             if stream.start <= span.start <= stream.flow(size, self.ahead).target:
                 self._use(stream, span.stop, user)
+
+    def foremost(self, stop: int) -> Push | None:
+        """What puts pages ahead of a read up to `stop`, where no read has gone further."""
+        for stream in self.streams:
+            if stream.push is not None and stream.reach == stop:
+                return stream.push
+        return None
 
     def _held(self, offset: int) -> Piece | None:
         piece = self._blocks.get(self.edition, offset)

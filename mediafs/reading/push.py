@@ -26,7 +26,9 @@ EVERY: Final = 2048 * KIB
 BEGIN: Final = 1024 * KIB
 """So much has a reader read in one go before anything is put there for it: players and file managers
 look into many files, and read on in few."""
-_AT_ONCE: Final = 4
+PATIENCE_S: Final = 0.02
+"""A read is never held back for longer: ten times what a window takes."""
+_AT_ONCE: Final = 8
 """Pieces in one hop to the thread."""
 
 
@@ -51,8 +53,11 @@ class Push:
         self._begin = reach() + BEGIN
         self._waiting: deque[Piece] = deque()
         self._stored: deque[Piece] = deque()
+        self._busy = False
+        self._from = 0
         self._ended = False
         self._news = trio.Event()
+        self._idle = trio.Event()
 
     def offer(self, piece: Piece) -> None:
         """A piece that has arrived, the next of the stream; nothing waits for what comes of it."""
@@ -68,17 +73,35 @@ class Push:
         self._ended = True
         self._waiting.clear()
         self._news.set()
+        self._idle.set()
+
+    async def wait_put(self, stop: int) -> None:
+        """Until what has arrived was put there, but not for long. For who reads foremost, up to `stop`: answered
+        a little later it finds all of that there, where it would have come back for each piece of it.
+
+        Who reads what is just being put there must not wait for it: the call waits for that read.
+        """
+        if self._busy and self._from < stop:
+            return
+        if (self._busy or self._waiting) and not self._ended:
+            if self._idle.is_set():
+                self._idle = trio.Event()
+            with trio.move_on_after(PATIENCE_S):
+                await self._idle.wait()
 
     async def run(self) -> None:
         """Until `end`."""
         while not self._ended:
             if not self._waiting:
+                self._idle.set()
                 self._news = trio.Event()
                 await self._news.wait()
                 continue
             batch = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
+            self._busy, self._from = True, batch[0].offset
             if not await self._pages.store([_without_hole(each) for each in batch], self._reach):
                 self.end()
+            self._busy = False
             self._stored.extend(batch)
 
 

@@ -113,6 +113,8 @@ class Reader:
             wish = Wish(offset, stop)
             with self._wishing(wish):
                 await self._grant(wish, Span(offset, stop))
+            if (push := self._content.foremost(stop)) is not None:
+                await push.wait_put(stop)
             return wish.taken()
         raise AssertionError("unreachable: _total raises when it cuts")
 
