@@ -26,8 +26,10 @@ EVERY: Final = 2048 * KIB
 BEGIN: Final = 1024 * KIB
 """So much has a reader read in one go before anything is put there for it: players and file managers
 look into many files, and read on in few."""
-PATIENCE_S: Final = 0.02
-"""A read is never held back for longer: ten times what a window takes."""
+ENOUGH: Final = 1024 * KIB
+PATIENCE_S: Final = 0.003
+"""A read is never held back for longer. In that time a fast line brings `ENOUGH`; who reads over a slow one
+hardly notices."""
 _AT_ONCE: Final = 8
 """Pieces in one hop to the thread."""
 
@@ -54,10 +56,10 @@ class Push:
         self._waiting: deque[Piece] = deque()
         self._stored: deque[Piece] = deque()
         self._busy = False
-        self._from = 0
+        self._from = self._until = 0
         self._ended = False
         self._news = trio.Event()
-        self._idle = trio.Event()
+        self._progress = trio.Event()
 
     def offer(self, piece: Piece) -> None:
         """A piece that has arrived, the next of the stream; nothing waits for what comes of it."""
@@ -73,27 +75,25 @@ class Push:
         self._ended = True
         self._waiting.clear()
         self._news.set()
-        self._idle.set()
+        self._progress.set()
 
     async def wait_put(self, stop: int) -> None:
-        """Until what has arrived was put there, but not for long. For who reads foremost, up to `stop`: answered
-        a little later it finds all of that there, where it would have come back for each piece of it.
+        """Until enough was put there, but not for long. For who reads foremost, up to `stop`: answered a little
+        later it finds all of that there, where it would have come back for each piece of it.
 
         Who reads what is just being put there must not wait for it: the call waits for that read.
         """
-        if self._busy and self._from < stop:
+        if self._ended or stop < self._begin or (self._busy and self._from < stop):
             return
-        if (self._busy or self._waiting) and not self._ended:
-            if self._idle.is_set():
-                self._idle = trio.Event()
-            with trio.move_on_after(PATIENCE_S):
-                await self._idle.wait()
+        with trio.move_on_after(PATIENCE_S):
+            while not self._ended and (self._busy or self._waiting or self._until < stop + ENOUGH):
+                self._progress = trio.Event()
+                await self._progress.wait()
 
     async def run(self) -> None:
         """Until `end`."""
         while not self._ended:
             if not self._waiting:
-                self._idle.set()
                 self._news = trio.Event()
                 await self._news.wait()
                 continue
@@ -101,7 +101,8 @@ class Push:
             self._busy, self._from = True, batch[0].offset
             if not await self._pages.store([_without_hole(each) for each in batch], self._reach):
                 self.end()
-            self._busy = False
+            self._busy, self._until = False, batch[-1].stop
+            self._progress.set()
             self._stored.extend(batch)
 
 
