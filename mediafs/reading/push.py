@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final, Protocol
 
 import trio
@@ -27,9 +28,11 @@ BEGIN: Final = 1024 * KIB
 """So much has a reader read in one go before anything is put there for it: players and file managers
 look into many files, and read on in few."""
 ENOUGH: Final = 1024 * KIB
-PATIENCE_S: Final = 0.003
-"""A read is never held back for longer. In that time a fast line brings `ENOUGH`; who reads over a slow one
-hardly notices."""
+ARRIVE_S: Final = 0.003
+"""A read is not held back for longer until that much arrives. A fast line brings it in that time; who reads
+over a slow one hardly notices..."""
+PUT_S: Final = 0.05
+"""... nor for longer until it was put there, whatever else the machine is doing."""
 _AT_ONCE: Final = 8
 """Pieces in one hop to the thread."""
 
@@ -67,6 +70,7 @@ class Push:
         if reach >= self._begin and piece.offset >= reach and not self._ended:
             self._waiting.append(piece)
             self._news.set()
+            self._progress.set()
         while self._stored and self._stored[0].stop <= reach:
             self._kept(self._stored.popleft())
 
@@ -78,17 +82,23 @@ class Push:
         self._progress.set()
 
     async def wait_put(self, stop: int) -> None:
-        """Until enough was put there, but not for long. For who reads foremost, up to `stop`: answered a little
-        later it finds all of that there, where it would have come back for each piece of it.
+        """Until enough was put there, but not for long. For who reads foremost, up to `stop`: answered a
+        little later it finds all of that there, where it would have come back for each piece of it.
 
         Who reads what is just being put there must not wait for it: the call waits for that read.
         """
         if self._ended or stop < self._begin or (self._busy and self._from < stop):
             return
-        with trio.move_on_after(PATIENCE_S):
+        now = trio.current_time()
+        with trio.CancelScope(deadline=now + PUT_S):
             while not self._ended and (self._busy or self._waiting or self._until < stop + ENOUGH):
                 self._progress = trio.Event()
-                await self._progress.wait()
+                with trio.CancelScope(
+                    deadline=inf if self._busy or self._waiting else now + ARRIVE_S
+                ) as scope:
+                    await self._progress.wait()
+                if scope.cancelled_caught and not (self._busy or self._waiting):
+                    break
 
     async def run(self) -> None:
         """Until `end`."""
