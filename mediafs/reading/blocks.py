@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -11,7 +12,7 @@ from .checks import Identity
 
 
 class Piece(NamedTuple):
-    """Bytes of a media from `offset` on, all within one block."""
+    """Bytes of a media from `offset` on."""
 
     offset: int
     data: Data
@@ -76,10 +77,21 @@ class Blocks:
         return piece if piece is not None and piece.offset <= offset < piece.stop else None
 
     def put(self, edition: Edition, piece: Piece) -> None:
-        """Keeps a piece if the budget allows, joined with the one held if they touch.
+        """Keeps a piece if the budget allows, joined with what is held of its blocks if they touch.
 
-        Of two that do not touch the new one stays: somebody reads there now.
+        Of two in a block that do not touch the new one stays: somebody reads there now.
         """
+        for part in self._by_block(piece):
+            self._put(edition, part)
+
+    def _by_block(self, piece: Piece) -> Iterator[Piece]:
+        at = piece.offset
+        while at < piece.stop:
+            stop = min(piece.stop, at - at % self._block + self._block)
+            yield Piece(at, piece.data[at - piece.offset : stop - piece.offset])
+            at = stop
+
+    def _put(self, edition: Edition, piece: Piece) -> None:
         key = (edition, piece.offset // self._block)
         held = self._pieces.get(key)
         if held is not None:
@@ -89,11 +101,10 @@ class Blocks:
             self._make_room(len(piece.data))
             self._pieces[key] = piece
 
-    def forget(self, edition: Edition, piece: Piece) -> None:
-        """Lets go of this piece, if it is held as it is."""
-        key = (edition, piece.offset // self._block)
-        if self._pieces.get(key) is piece:
-            del self._pieces[key]
+    def forget(self, edition: Edition, start: int, stop: int) -> None:
+        """Lets go of the blocks that lie wholly within."""
+        for number in range(-(-start // self._block), stop // self._block):
+            self._pieces.pop((edition, number), None)
 
     def _make_room(self, size: int) -> None:
         while self.used + size > self._pieces.maxsize:
@@ -122,7 +133,7 @@ class Assembly:
     Invariants:
     - `_buffer` is for the bytes from `_offset` on; those before `position` are in it, and none of them was
       given out by `add` or `filled`.
-    - No byte of the block that holds byte `end - 1` is given out before `finish`.
+    - No byte of the buffer that holds byte `end - 1` is given out before `finish`.
     - What was given out or shown of a buffer is not written to again.
     """
 
@@ -131,14 +142,19 @@ class Assembly:
         """The next byte to arrive."""
         self.end = end
         """Where the body must end; None where only its end will tell."""
+        self.large: int | None = None
+        """The size of pieces to come, a multiple of `block`; they end at multiples of it."""
         self._block = block
-        # A body without a known end is shown to nobody before it has ended, so nothing is kept back.
-        self._kept_back_from = (max(end - 1, 0) // block) * block if end is not None else None
+        self._proved = False
         self._begin(start)
 
     def _begin(self, offset: int) -> None:
         self._offset = offset
         length = self._block - offset % self._block
+        if self.large is not None and (self.end is None or offset + self.large < self.end):
+            length = (
+                self.large - offset % self.large
+            )  # but not at the end, of which little is to be kept back
         if self.end is not None:
             length = min(length, max(self.end - offset, 0))
         self._buffer = memoryview(bytearray(length))
@@ -186,7 +202,7 @@ class Assembly:
 
     def finish(self) -> list[Piece]:
         """The rest; only to be called when the body has ended where it must."""
-        self._kept_back_from = None
+        self._proved = True
         if self.position == self._offset:
             return []
         piece = Piece(self._offset, self._buffer[: self.position - self._offset].toreadonly())
@@ -194,4 +210,5 @@ class Assembly:
         return [piece]
 
     def _is_kept_back(self) -> bool:
-        return self._kept_back_from is not None and self._offset >= self._kept_back_from
+        # A body without a known end is shown to nobody before it has ended, so nothing is kept back.
+        return self.end is not None and not self._proved and self._offset + len(self._buffer) >= self.end

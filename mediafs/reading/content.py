@@ -304,7 +304,7 @@ class Content:
 
     def in_kernel(self, piece: Piece) -> None:
         """The kernel has it, and nobody is to come to it any more: held here too it would be held twice."""
-        self._blocks.forget(self.edition, piece)
+        self._blocks.forget(self.edition, piece.offset, piece.stop)
 
     def distrust(self) -> None:
         """A body turned out wrong after some of it was held: hold nothing of this content."""
