@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from ..model import Data
+from .buffers import Buffers
 from .checks import Identity
 
 
@@ -142,19 +143,20 @@ class Assembly:
         """The next byte to arrive."""
         self.end = end
         """Where the body must end; None where only its end will tell."""
-        self.large: int | None = None
-        """The size of pieces to come, a multiple of `block`; they end at multiples of it."""
+        self.large: Buffers | None = None
+        """Where pieces to come are received: larger ones, which end at multiples of their size."""
         self._block = block
         self._proved = False
         self._begin(start)
 
     def _begin(self, offset: int) -> None:
         self._offset = offset
+        large = self.large
+        # Not at the end, of which little is to be kept back.
+        if large is not None and (self.end is None or offset + large.size < self.end):
+            self._buffer = large.take()[: large.size - offset % large.size]
+            return
         length = self._block - offset % self._block
-        if self.large is not None and (self.end is None or offset + self.large < self.end):
-            length = (
-                self.large - offset % self.large
-            )  # but not at the end, of which little is to be kept back
         if self.end is not None:
             length = min(length, max(self.end - offset, 0))
         self._buffer = memoryview(bytearray(length))

@@ -16,7 +16,6 @@ from ..source import Body, Source
 from .blocks import Assembly, Piece
 from .content import Content, Spooled
 from .options import ReadingOptions, Tally
-from .push import PIECE
 from .stores import Stores
 from .stream import Stream
 
@@ -136,7 +135,7 @@ class Pump:
         async def keep(pieces: list[Piece]) -> None:
             content.arrived(stream, pieces)
             if stream.push is not None and stream.push.begun:
-                assembly.large = PIECE
+                assembly.large = self._stores.buffers
             while assembly.position < end and assembly.position >= stream.flow(size, content.ahead).target:
                 await stream.wait_extended()
 

@@ -9,13 +9,18 @@ from typing import Final
 from ..errors import Changed, NoRoom
 from ..model import Media, Version
 from .blocks import Blocks
+from .buffers import Buffers
 from .cache import DiskCache
 from .checks import Identity
 from .content import Content
+from .push import PIECE
 from .spool import MakeStore, MemorySpool, Store, make_spool
 
 _COPIED: Final = 1 << 20
 """Bytes that are moved at once out of a store that has no more room."""
+
+_BUFFERS: Final = 8
+"""Kept for the next: what two streams under way have in hand."""
 
 
 class Stores:
@@ -27,6 +32,8 @@ class Stores:
         self._spool_directory = spool_directory
         self._cache = cache
         self._given = make_store
+        self.buffers = Buffers(PIECE, _BUFFERS)
+        """For what streams bring at the speed of memory."""
 
     async def make(self, media: Media, version: Version, size: int | None) -> Store:
         """For a body of `size` bytes; None: its end will tell. Raises NoRoom.
