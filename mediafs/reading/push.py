@@ -2,7 +2,7 @@
 
 Each page that the kernel has already is a page that it does not ask for: a request costs some 100 us,
 and putting a mebibyte there about as much. So what a stream brings for a reader that goes forward is put
-there ahead of it, but for a hole every `PIECE`: the request for the hole tells how far the reader has come.
+there ahead of it, but for a hole every a piece: the request for the hole tells how far the reader has come.
 
 The call waits for locks of pages that the kernel is asking for at that moment. So it is made in a thread,
 nothing waits for it, and what has been asked for is not put there: nobody would be served sooner.
@@ -19,22 +19,13 @@ import trio
 
 from ..model import Data
 from .blocks import Piece
+from .options import ReadingOptions
 
-KIB: Final = 1024
-HOLE: Final = 128 * KIB
-"""The most that the kernel asks for at once, where nobody has told it otherwise."""
-PIECE: Final = 2048 * KIB
-"""Put there in one call. In pieces of 256 KiB the same took 1.4 times the CPU, and brought 0.75 times the
-bytes; in larger ones it was no faster (measured)."""
-BEGIN: Final = 1024 * KIB
-"""So much has a reader read in one go before anything is put there for it: players and file managers
-look into many files, and read on in few."""
-ENOUGH: Final = 1024 * KIB
-ARRIVE_S: Final = 0.003
-"""A read is not held back for longer until that much arrives. A fast line brings it in that time; who reads
-over a slow one hardly notices..."""
+ARRIVE_S: Final = 0.005
+"""Where pieces come as fast as that, a read is held back for the next one. Over a slower line it would wait
+in vain."""
 PUT_S: Final = 0.05
-"""... nor for longer until it was put there, whatever else the machine is doing."""
+"""No read is held back for longer, whatever else the machine is doing."""
 _AT_ONCE: Final = 2
 """Pieces in one hop to the thread."""
 
@@ -51,17 +42,29 @@ class Pages(Protocol):
 class Push:
     """What one stream puts into the kernel's pages. Trio thread only."""
 
-    def __init__(self, pages: Pages, reach: Callable[[], int], kept: Callable[[Piece], None]) -> None:
-        """`reach` is how far the readers of the stream have come; `kept` is told of each piece of which the
-        kernel has all that it is to have, once it lies behind them."""
+    def __init__(
+        self,
+        pages: Pages,
+        options: ReadingOptions,
+        reach: Callable[[], int],
+        behind: Callable[[Piece], None],
+    ) -> None:
+        """`reach` is how far the readers of the stream have come; `behind` is told of each piece that was put
+        there, once it lies behind them."""
         self._pages = pages
+        self._options = options
         self._reach = reach
-        self._kept = kept
-        self._begin = reach() + BEGIN
+        self._behind = behind
+        self._begin = reach() + options.put_after
         self._waiting: deque[Piece] = deque()
-        self._stored: deque[Piece] = deque()
+        self._put: deque[Piece] = deque()
         self._busy = False
         self._from = self._until = 0
+        """Where what is just being put there begins, and where what was put there ends."""
+        self._last = -inf
+        """When the last piece came..."""
+        self._fast = False
+        """... and whether it came soon after the one before."""
         self._ended = False
         self._news = trio.Event()
         self._progress = trio.Event()
@@ -73,13 +76,17 @@ class Push:
 
     def offer(self, piece: Piece) -> None:
         """A piece that has arrived, the next of the stream; nothing waits for what comes of it."""
-        reach = self._reach()
-        if self.begun and piece.offset >= reach and not self._ended:
+        now = trio.current_time()
+        self._fast, self._last = now - self._last <= ARRIVE_S, now
+        if self.begun and piece.offset >= self._reach() and not self._ended:
             self._waiting.append(piece)
             self._news.set()
             self._progress.set()
-        while self._stored and self._stored[0].stop <= reach:
-            self._kept(self._stored.popleft())
+        self._let_go()
+
+    def _let_go(self) -> None:
+        while self._put and self._put[0].stop <= self._reach():
+            self._behind(self._put.popleft())
 
     def end(self) -> None:
         """What was not put there yet is not wanted any more."""
@@ -94,18 +101,17 @@ class Push:
 
         Who reads what is just being put there must not wait for it: the call waits for that read.
         """
-        if self._ended or stop < self._begin or (self._busy and self._from < stop):
+        if stop < self._begin or (self._busy and self._from < stop):
             return
-        now = trio.current_time()
-        with trio.CancelScope(deadline=now + PUT_S):
-            while not self._ended and (self._busy or self._waiting or self._until < stop + ENOUGH):
+        self._let_go()
+        enough = stop + self._options.put_ahead
+        with trio.move_on_after(PUT_S):
+            while not self._ended and (self._busy or self._waiting or (self._fast and self._until < enough)):
+                late = self._last + 2 * ARRIVE_S if not self._busy and not self._waiting else inf
                 self._progress = trio.Event()
-                with trio.CancelScope(
-                    deadline=inf if self._busy or self._waiting else now + ARRIVE_S
-                ) as scope:
+                with trio.CancelScope(deadline=late) as scope:
                     await self._progress.wait()
-                if scope.cancelled_caught and not (self._busy or self._waiting):
-                    break
+                self._fast = self._fast and not scope.cancelled_caught
 
     async def run(self) -> None:
         """Until `end`."""
@@ -116,14 +122,13 @@ class Push:
                 continue
             batch = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
             self._busy, self._from = True, batch[0].offset
-            if not await self._pages.store([_without_hole(each) for each in batch], self._reach):
+            if not await self._pages.store([self._without_hole(each) for each in batch], self._reach):
                 self.end()
             self._busy, self._until = False, batch[-1].stop
+            self._put.extend(batch)
             self._progress.set()
-            self._stored.extend(batch)
 
-
-def _without_hole(piece: Piece) -> tuple[int, Data]:
-    if piece.stop % PIECE == 0:
-        return piece.offset, piece.data[: max(0, len(piece.data) - HOLE)]
-    return piece.offset, piece.data
+    def _without_hole(self, piece: Piece) -> tuple[int, Data]:
+        if piece.stop % self._options.piece == 0:
+            return piece.offset, piece.data[: max(0, len(piece.data) - self._options.hole)]
+        return piece.offset, piece.data

@@ -42,7 +42,7 @@ class Reading:
         self._blocks = Blocks(options.memory, options.block)
         self.cache = DiskCache(options.cache) if options.cache is not None else None
         """Whole bodies on disk; None: none are kept."""
-        self.stores = Stores(self._blocks, options.spool_directory, self.cache, make_store)
+        self.stores = Stores(self._blocks, options, self.cache, make_store)
         self._open: dict[Version, Content] = {}
         self._closed: LRUCache[Version, Edition] = LRUCache(EDITIONS)
         """Editions of versions that nobody has open, whose blocks may still be held."""
@@ -137,7 +137,7 @@ class Reading:
             stores=self.stores,
         )
         if content.pages is not None and stream.open_ended:
-            stream.push = Push(content.pages, lambda: stream.reach, content.in_kernel)
+            stream.push = Push(content.pages, self.options, lambda: stream.reach, content.in_kernel)
             self._nursery.start_soon(stream.push.run, name=f"push {stream!r} of {content.media.id}")
         self._nursery.start_soon(self._run, pump, content, name=f"{stream!r} of {content.media.id}")
 

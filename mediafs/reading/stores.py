@@ -3,7 +3,6 @@ that has room."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from ..errors import Changed, NoRoom
@@ -13,7 +12,7 @@ from .buffers import Buffers
 from .cache import DiskCache
 from .checks import Identity
 from .content import Content
-from .push import PIECE
+from .options import ReadingOptions
 from .spool import MakeStore, MemorySpool, Store, make_spool
 
 _COPIED: Final = 1 << 20
@@ -25,14 +24,14 @@ _BUFFERS: Final = 8
 
 class Stores:
     def __init__(
-        self, blocks: Blocks, spool_directory: Path, cache: DiskCache | None, make_store: MakeStore | None
+        self, blocks: Blocks, options: ReadingOptions, cache: DiskCache | None, make_store: MakeStore | None
     ) -> None:
         """`make_store`, where it is given, makes all of them."""
         self._blocks = blocks
-        self._spool_directory = spool_directory
+        self._spool_directory = options.spool_directory
         self._cache = cache
         self._given = make_store
-        self.buffers = Buffers(PIECE, _BUFFERS)
+        self.buffers = Buffers(options.piece, _BUFFERS)
         """For what streams bring at the speed of memory."""
 
     async def make(self, media: Media, version: Version, size: int | None) -> Store:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from mediafs.model import (
     Version,
 )
 from mediafs.reading.checks import Identity
+from mediafs.reading.reader import Reader
 from mediafs.source import Body
 
 KIB = 1024
@@ -103,7 +104,9 @@ class ScriptedSource:
         tells_size: bool = True,
         chunk: int = 64 * KIB,
         pace_s: float = 0.0,
+        straight: bool = False,
     ) -> None:
+        """`straight`: bodies can be received into buffers."""
         self.content = content
         self.faults: deque[Fault | None] = deque(faults)
         self.ranges = ranges
@@ -112,6 +115,7 @@ class ScriptedSource:
         self.tells_size = tells_size
         self.chunk = chunk
         self.pace_s = pace_s
+        self.straight = straight
         self.gone = False
         self.asked: list[Asked] = []
         self.sent = 0
@@ -192,6 +196,7 @@ class ScriptedSource:
                     etag=self.etag,
                     last_modified=self.last_modified,
                     chunks=chunks,
+                    receive_into=_straight(chunks) if self.straight else None,
                 )
         finally:
             self.open_bodies -= 1
@@ -213,6 +218,21 @@ class ScriptedSource:
             raise Unavailable("the connection broke")
         if fault.stall_after is not None:
             await trio.sleep_forever()
+
+
+def _straight(chunks: AsyncIterator[bytes]) -> Callable[[memoryview], Awaitable[int]]:
+    left = b""
+
+    async def receive_into(buffer: memoryview) -> int:
+        nonlocal left
+        assert buffer, "no room for a byte"
+        if not left:
+            left = await anext(chunks, b"")
+        part, left = left[: len(buffer)], left[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+    return receive_into
 
 
 class MemoryStore:
@@ -250,3 +270,64 @@ class MemoryStore:
 
     def discard(self) -> None:
         self.discarded = True
+
+
+class FakeKernel:
+    """The pages of one content as a kernel holds them: what it has it does not ask for, and what it is asking
+    for is locked."""
+
+    def __init__(self, reader: Reader, *, page: int = 16) -> None:
+        self.content = reader.content
+        self.stored = 0
+        """Bytes that were put there before they were asked for."""
+        self._page = page
+        self._pages: dict[int, bytes] = {}
+        self._asked: Counter[int] = Counter()
+        self._unlocked = trio.Event()
+
+    async def read(self, reader: Reader, offset: int, length: int) -> bytes:
+        """As a process reads through the kernel: whole pages at once, those that it has not."""
+        size = await reader.settle()
+        got = b""
+        stop = min(offset + length, size)
+        while offset < stop:
+            number = offset // self._page
+            if number not in self._pages:
+                last = number
+                while last + 1 not in self._pages and (last + 1) * self._page < stop:
+                    last += 1
+                await self._ask(reader, number, last, size)
+            data = self._pages[number][offset % self._page : stop - number * self._page]
+            got += data
+            offset += len(data)
+        return got
+
+    async def _ask(self, reader: Reader, first: int, last: int, size: int) -> None:
+        numbers = range(first, last + 1)
+        self._asked.update(numbers)
+        try:
+            start = first * self._page
+            data = bytes(await reader.read(start, min((last + 1) * self._page, size) - start))
+        finally:
+            self._asked.subtract(numbers)
+            self._unlocked.set()
+            self._unlocked = trio.Event()
+        for number in numbers:
+            self._pages[number] = data[(number - first) * self._page : (number - first + 1) * self._page]
+
+    async def store(self, pieces: Sequence[tuple[int, Data]], from_: Callable[[], int]) -> bool:
+        await trio.lowlevel.checkpoint()
+        for offset, data in pieces:
+            if offset < from_():
+                continue
+            for number in range(-(-offset // self._page), (offset + len(data)) // self._page):
+                while self._asked[number] > 0:
+                    await self._unlocked.wait()
+                at = number * self._page - offset
+                self._pages[number] = bytes(data[at : at + self._page])
+                self.stored += self._page
+        return True
+
+    def forget(self) -> None:
+        """As under memory pressure."""
+        self._pages.clear()
