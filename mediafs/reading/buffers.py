@@ -6,8 +6,10 @@ that is a fifth of its CPU (measured). One that was used is still in the process
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
 _HUGE: Final = 2 * 1024 * 1024
@@ -29,14 +31,14 @@ class Buffers:
             if _is_free(self._kept[0]):
                 return self._view(self._kept[0])
         made = mmap.mmap(-1, self.size + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        made.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # a kernel without them
+            made.madvise(mmap.MADV_HUGEPAGE)
         self._kept.appendleft(made)
         if len(self._kept) > self._most:
             self._kept.pop()  # and is gone with its last view
         return self._view(made)
 
     def _view(self, buffer: mmap.mmap) -> memoryview:
-        import ctypes
 
         at = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
         start = -at % _HUGE
