@@ -58,6 +58,9 @@ class ReadingOptions:
     streams: int = 2
     """Open-ended streams that one reader keeps: a player alternates between two places (sound and
     picture, or index and content). The one used longest ago gives way to a third."""
+    prefetch: int = 16
+    """Small media (see `whole_below`) fetched at once before they are read, where they are read in order:
+    at 30 ms, 8 were 7 times as fast as none, 16 nearly 12 times, 32 15 times. 0: none."""
     progress_s: float = 15.0
     """A body that brings no byte for so long is cut and resumed."""
     total_s: float = 65.0
@@ -72,7 +75,7 @@ class ReadingOptions:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            lowest = 0 if each.name in ("memory", "whole_below", "gap") else 1
+            lowest = 0 if each.name in ("memory", "whole_below", "gap", "prefetch") else 1
             if isinstance(value, int) and value < lowest:
                 raise ValueError(f"{each.name} must be at least {lowest}")
         if self.progress_s <= 0 or self.total_s <= 0:

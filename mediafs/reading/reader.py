@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import trio
@@ -16,10 +17,12 @@ from ..model import Media, MediaId, Span, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
 from .cache import DiskCache
+from .causes import one_cause
 from .content import Content, Spooled, Wish
 from .live import LiveReader
 from .options import ReadingOptions, ReadingStatistics, Tally
 from .plan import Fetch
+from .prefetch import Prefetcher
 from .pump import Pump
 from .spool import MakeStore, Store, make_spool
 from .stores import Stores
@@ -167,7 +170,8 @@ class Reader:
                 answer = content.plan(wish, span, history, self)
                 stream = answer if isinstance(answer, Stream) else self._start(answer)
             await wish.wait_news(stream)
-            if stream.error is not None and not wish.complete:
+            # What failed for a stream that nobody waited for is asked anew by who waits.
+            if stream.error is not None and not wish.complete and stream.urgency <= self._urgency:
                 raise stream.error
 
     async def _take(self, wish: Wish, spool: Spooled, store: Store) -> None:
@@ -244,6 +248,10 @@ class Reading:
         self._open: dict[Version, Content] = {}
         self._closed: LRUCache[Version, Edition] = LRUCache(EDITIONS)
         """Editions of versions that nobody has open, whose blocks may still be held."""
+        ahead = Urgency.PREFETCH
+        self.prefetcher = Prefetcher(
+            partial(self.open, urgency=ahead), self._is_needed, partial(source.spare, ahead), options, nursery
+        )
 
     def open(self, media: Media, version: Version, *, urgency: Urgency = Urgency.PERSON) -> Reader:
         """A reader of one version; no request is made before it reads. Close it.
@@ -284,6 +292,7 @@ class Reading:
         """
         if not media:
             return
+        self.prefetcher.forget(media)
         if self.cache is not None:
             self.cache.forget(media)
         for version in [each for each in self._closed if each.media in media]:
@@ -295,6 +304,14 @@ class Reading:
     def cached(self, version: Version) -> int:
         """Bytes of a version that are kept on disk. No I/O."""
         return self.cache.held(version) if self.cache is not None else 0
+
+    def _is_needed(self, version: Version, size: int) -> bool:
+        """Whether reading it would take a request that nobody has made. No I/O."""
+        if version in self._open or self.cached(version) >= size:
+            return False
+        edition = self._closed.get(version)
+        places = (*range(0, size, self.options.block), size - 1)
+        return edition is None or any(self._blocks.get(edition, place) is None for place in places)
 
     def settled(self, content: Content) -> None:
         """For `Reader`: its size is known, which may be part of what its version is called."""
@@ -310,7 +327,7 @@ class Reading:
         contents = self._open.values()
         return ReadingStatistics(
             memory=self._blocks.used,
-            readers=sum(len(content.readers) for content in contents),
+            readers=sum(len(content.readers) for content in contents) - self.prefetcher.held,
             streams=self._tally.streams,
             fetched=self._tally.fetched,
             gets=self._tally.gets,
@@ -372,8 +389,7 @@ async def reading(
     into memory while half of the budget has room for them, or into a nameless file in
     `options.spool_directory`: see `stores`.
     """
-    only: BaseException | None = None
-    try:
+    with one_cause():
         async with trio.open_nursery() as nursery:
             service = Reading(source, options, make_store, nursery)
             service.begin_scan()
@@ -382,12 +398,3 @@ async def reading(
             finally:
                 service.discard()
                 nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        # No group leaves the room when there is one cause.
-        only = group
-        while isinstance(only, BaseExceptionGroup) and len(only.exceptions) == 1:
-            only = only.exceptions[0]
-        if only is group:
-            raise
-    if only is not None:
-        raise only

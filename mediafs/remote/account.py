@@ -220,6 +220,10 @@ class RemoteAccount:
         """See `Source.wait_s`."""
         return self._limiter.waits_s(task)
 
+    def spare(self, urgency: Urgency) -> int | None:
+        """See `Source.spare`."""
+        return self._limiter.spare(urgency)
+
     async def reach(self) -> Reach:
         """Asks for one media, to see whether the service answers and takes the credentials.
 

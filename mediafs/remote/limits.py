@@ -131,6 +131,17 @@ class Limiter:
         ahead = sum(1 for place in self._waiting if place[0] <= urgency)
         return self._window.verdict(urgency, ahead, trio.current_time()).wait_s
 
+    def spare(self, urgency: Urgency) -> int | None:
+        """Requests that may go now without waiting, after those that wait already; None: no limit is
+        known."""
+        ahead = sum(1 for place in self._waiting if place[0] <= urgency)
+        now = trio.current_time()
+        known = (
+            self._window.spare(urgency, ahead, now),
+            self._pacer.spare(self._window.in_flight, ahead, now),
+        )
+        return min((each for each in known if each is not None), default=None)
+
     def waits_s(self, task: trio.lowlevel.Task) -> float:
         """How long the request that this task is in line with must still wait; 0: it is not in line."""
         place = self._places.get(task)

@@ -1,0 +1,39 @@
+"""What is going to be read, told to the room that reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..catalogue import Catalogue
+from ..model import AccountName, Inode, Media, Version
+from ..reading import Reading
+from .order import Order
+from .values import Entry
+
+
+class Ahead:
+    """Of media that are read in order the next ones are fetched ahead, where `Reading` finds that fit."""
+
+    def __init__(self, catalogue: Catalogue, reading: Reading, account: AccountName) -> None:
+        self._catalogue = catalogue
+        self._reading = reading
+        self._account = account
+        self._order = Order()
+
+    def shown(self, directory: Inode, entries: Sequence[Entry]) -> None:
+        """A directory of media was listed."""
+        inodes = [entry.attributes.inode for entry in entries]
+        self._order.shown(directory, inodes, [entry.name for entry in entries])
+
+    def began(self, inode: Inode) -> None:
+        """A media that was opened is read: by a read that no page of the kernel answered."""
+        if following := self._order.opened(inode):
+            self._reading.prefetcher.want(following, self._find)
+
+    def closed(self, inode: Inode) -> None:
+        """A media was closed."""
+        self._reading.prefetcher.read(inode)
+
+    def _find(self, inode: Inode) -> tuple[Media, Version] | None:
+        media = self._catalogue.views.media(inode)
+        return None if media is None else (media, Version.of(media, self._account))
