@@ -14,7 +14,7 @@ import trio
 from cachetools import LRUCache
 
 from ..errors import Changed, MediafsError, NotFound, NotReady
-from ..model import Inode, Media, MediaId, Version
+from ..model import Inode, Media, MediaId, Urgency, Version
 from .options import ReadingOptions
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Prefetcher:
         self,
         open_: Callable[[Media, Version], Opened],
         is_needed: Callable[[Version, int], bool],
-        spare: Callable[[], int | None],
+        spare: Callable[[Urgency], int | None],
         options: ReadingOptions,
         nursery: trio.Nursery,
     ) -> None:
@@ -118,7 +118,7 @@ class Prefetcher:
 
     def _most(self) -> int:
         """How many may be fetched at once, now."""
-        spare = self._spare() if self._options.prefetch else 0
+        spare = self._spare(Urgency.PREFETCH) if self._options.prefetch else 0
         return self._options.prefetch if spare is None else min(self._options.prefetch, LIMITED, spare)
 
     def _begin(self, inode: Inode, found: tuple[Media, Version] | None, now: float) -> bool:

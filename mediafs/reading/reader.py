@@ -248,10 +248,8 @@ class Reading:
         self._open: dict[Version, Content] = {}
         self._closed: LRUCache[Version, Edition] = LRUCache(EDITIONS)
         """Editions of versions that nobody has open, whose blocks may still be held."""
-        ahead = Urgency.PREFETCH
-        self.prefetcher = Prefetcher(
-            partial(self.open, urgency=ahead), self._is_needed, partial(source.spare, ahead), options, nursery
-        )
+        open_ahead = partial(self.open, urgency=Urgency.PREFETCH)
+        self.prefetcher = Prefetcher(open_ahead, self._is_needed, source.spare, options, nursery)
 
     def open(self, media: Media, version: Version, *, urgency: Urgency = Urgency.PERSON) -> Reader:
         """A reader of one version; no request is made before it reads. Close it.
@@ -283,7 +281,8 @@ class Reading:
 
     def remembers(self, version: Version) -> bool:
         """Whether a change of content since the version was last read would be noticed."""
-        return version in self._open or version in self._closed
+        content = self._open.get(version)
+        return version in self._closed or (content is not None and content.failed is None)
 
     def forget(self, media: Set[MediaId]) -> None:
         """These were deleted: their bytes are held no longer than their readers are open.

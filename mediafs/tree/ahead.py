@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 
 from ..catalogue import Catalogue
 from ..model import AccountName, Inode, Media, Version
@@ -14,8 +14,16 @@ from .values import Entry
 class Ahead:
     """Of media that are read in order the next ones are fetched ahead, where `Reading` finds that fit."""
 
-    def __init__(self, catalogue: Catalogue, reading: Reading, account: AccountName) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        reading: Reading,
+        account: AccountName,
+        pages: MutableMapping[Inode, Version],
+    ) -> None:
+        """`pages`: what the kernel may hold pages of."""
         self._catalogue = catalogue
+        self._pages = pages
         self._reading = reading
         self._account = account
         self._order = Order()
@@ -36,4 +44,11 @@ class Ahead:
 
     def _find(self, inode: Inode) -> tuple[Media, Version] | None:
         media = self._catalogue.views.media(inode)
-        return None if media is None else (media, Version.of(media, self._account))
+        if media is None:
+            return None
+        version = Version.of(media, self._account)
+        if not self._reading.remembers(version):
+            # What is fetched then is held against nothing that was read before: the next open drops the
+            # pages that the kernel may still hold, or those of two contents could meet in one file.
+            self._pages.pop(inode, None)
+        return media, version

@@ -98,11 +98,11 @@ class Tree:
         )
         self._said = Said(catalogue, listings, self._folders.dates, options, reading.cached)
         self._live = LiveNames(catalogue, reading, ids)
-        self._ahead = Ahead(catalogue, reading, options.account)
         self._totals: tuple[int, int, int] | None = None
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
         self._shown: LRUCache[Inode, Version] = LRUCache(100_000)
         """What the kernel may hold pages of, from the last time a media was opened."""
+        self._ahead = Ahead(catalogue, reading, options.account, self._shown)
 
     # --- names -------------------------------------------------------------------------------------
 

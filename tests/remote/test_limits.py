@@ -229,9 +229,19 @@ async def test_a_person_goes_before_who_waited_longer(autojump_clock: MockClock)
         order.append(urgency)
 
     async with trio.open_nursery() as nursery:
-        for urgency in (Urgency.BACKGROUND, Urgency.PREFETCH, Urgency.PERSON):
+        for urgency in (Urgency.BACKGROUND, Urgency.PERSON):
             nursery.start_soon(one, urgency)
-    assert order == [Urgency.PERSON, Urgency.PREFETCH, Urgency.BACKGROUND]
+    assert order == [Urgency.PERSON, Urgency.BACKGROUND]
+
+
+async def test_what_is_fetched_ahead_never_waits(autojump_clock: MockClock) -> None:
+    limits = limiter(requests_per_minute=10)
+    for _ in range(7):
+        assert await spend(limits, urgency=Urgency.PREFETCH) == 0
+    with pytest.raises(Late):
+        await limits.turn(Urgency.PREFETCH, "get")
+    assert limits.statistics().waiting == 0
+    assert await spend(limits) == 0
 
 
 async def test_who_stops_waiting_makes_room(autojump_clock: MockClock) -> None:
@@ -279,7 +289,7 @@ async def test_once_the_limit_is_known_no_second_429_comes(
             break
     service.refused = 0
     async with trio.open_nursery() as nursery:
-        for urgency in (Urgency.PERSON, Urgency.PERSON, Urgency.PREFETCH, Urgency.BACKGROUND):
+        for urgency in (Urgency.PERSON, Urgency.PERSON, Urgency.BACKGROUND, Urgency.BACKGROUND):
             nursery.start_soon(worker, urgency)
     assert service.refused == 0
     assert trio.current_time() < 60 * 16  # 48 requests at 10 a minute, with room for a person
