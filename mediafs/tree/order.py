@@ -138,8 +138,8 @@ class Order:
         self._shown: OrderedDict[Inode, _Shown] = OrderedDict()
         """The one in which a file was opened last is the last."""
         self._count = 0
-        self._last: tuple[_Shown, _Tail] | None = None
-        """The walk that went on last."""
+        self._last: list[tuple[_Shown, _Tail]] = []
+        """The walk that went on last; of a file in several directories, that in each."""
 
     def shown(self, directory: Inode, inodes: Sequence[Inode], names: Sequence[str]) -> None:
         """A directory was listed: its files, in the order in which they were shown."""
@@ -153,13 +153,12 @@ class Order:
         self._count += len(inodes)
         if old is not None and old.tails:
             new.follow(old.tails)
-            if self._last is not None and self._last[0] is old:
-                self._last = (new, self._last[1])
+            self._last = [(new if shown is old else shown, tail) for shown, tail in self._last]
         while len(self._shown) > DIRECTORIES or self._count > INODES:
             # What only was listed goes before what is read; what is new stays.
-            idle = (each for each, shown in self._shown.items() if not shown.tails)
-            first = next(idle, directory)
-            self._forget(first if first != directory else next(iter(self._shown)))
+            others = [each for each in self._shown.items() if each[1] is not new]
+            idle = (other for other, shown in others if not shown.tails)
+            self._forget(next(idle, others[0][0]))
 
     def opened(self, inode: Inode) -> Sequence[Inode]:
         """The files that follow, the next one first; none where no order is seen."""
@@ -168,43 +167,51 @@ class Order:
             places = shown.places(inode)
             if places is None:
                 continue
-            fits = [(tail.fits(places), at) for at, tail in enumerate(shown.tails)]
-            fit, at = max(fits, default=(0, 0))
+            fit, at = max(((tail.fits(places), at) for at, tail in enumerate(shown.tails)), default=(0, 0))
             if fit:
                 tail = shown.tails.pop(at)
                 tail.go(inode, places)
-                return self._following(directory, shown, tail)
+                went_on = any(tail is last for _, last in self._last)
+                self._last = []
+                self._keep(directory, shown, tail)
+                return _following(shown, tail, went_on)
             strangers.append((directory, shown, places))
         following: Sequence[Inode] = ()
+        if not strangers:
+            return following
+        before, self._last = self._last, []
         for directory, shown, places in reversed(strangers):
             tail = _Tail(inode, places)
-            self._carry_over(shown, tail)
-            following = self._following(directory, shown, tail)
+            _carry_over(before, shown, tail)
+            self._keep(directory, shown, tail)
+            following = _following(shown, tail, went_on=False) or following
         return following
 
-    def _following(self, directory: Inode, shown: _Shown, tail: _Tail) -> Sequence[Inode]:
-        went_on = self._last is not None and self._last[1] is tail
-        self._last = (shown, tail)
-        del shown.tails[: len(shown.tails) + 1 - TAILS]
+    def _keep(self, directory: Inode, shown: _Shown, tail: _Tail) -> None:
+        self._last.append((shown, tail))
         shown.tails.append(tail)
+        del shown.tails[:-TAILS]
         self._shown.move_to_end(directory)
-        score = max(tail.scores)
-        # Where several walk at once, one neighbour is more easily a coincidence.
-        if score < _LIKELY and not went_on:
-            return ()
-        order = tail.scores.index(score)
-        return shown.after(order, tail.places[order], FOLLOWING[min(score, len(FOLLOWING) - 1)])
-
-    def _carry_over(self, shown: _Shown, tail: _Tail) -> None:
-        """A walk that has come to the end of one directory goes on at the beginning of another."""
-        if self._last is None or self._last[0] is shown:
-            return
-        before, last = self._last
-        for order, score in enumerate(last.scores):
-            if score >= _LIKELY and tail.places[order] == 0 and before.is_end(order, last.places[order]):
-                tail.scores[order] = score
 
     def _forget(self, directory: Inode) -> None:
         shown = self._shown.pop(directory, None)
         if shown is not None:
             self._count -= len(shown.inodes)
+
+
+def _following(shown: _Shown, tail: _Tail, went_on: bool) -> Sequence[Inode]:
+    score = max(tail.scores)
+    # Where several walk at once, one neighbour is more easily a coincidence.
+    if score < _LIKELY and not went_on:
+        return ()
+    order = tail.scores.index(score)
+    return shown.after(order, tail.places[order], FOLLOWING[min(score, len(FOLLOWING) - 1)])
+
+
+def _carry_over(before: Sequence[tuple[_Shown, _Tail]], shown: _Shown, tail: _Tail) -> None:
+    """A walk that has come to the end of one directory goes on at the beginning of another."""
+    for other, last in before:
+        for order, score in enumerate(last.scores):
+            at_end = other is not shown and other.is_end(order, last.places[order])
+            if at_end and score >= _LIKELY and tail.places[order] == 0:
+                tail.scores[order] = max(score, tail.scores[order])
