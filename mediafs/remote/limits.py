@@ -134,14 +134,14 @@ class Limiter:
         return self._window.verdict(urgency, ahead, trio.current_time()).wait_s
 
     def spare(self, urgency: Urgency) -> int | None:
-        """Requests that may go now without waiting, after those that wait already; None: no limit is
-        known."""
+        """Requests that may go now without waiting, after those that wait already; None: no limit is known.
+
+        Where there is a pace, one of them is a person's.
+        """
         ahead = sum(1 for place in self._waiting if place[0] <= urgency)
-        now = trio.current_time()
-        known = (
-            self._window.spare(urgency, ahead, now),
-            self._pacer.spare(self._window.in_flight, ahead, now),
-        )
+        now, in_flight = trio.current_time(), self._window.in_flight
+        kept = 0 if urgency is Urgency.PERSON else 1
+        known = [self._window.spare(urgency, ahead, now), self._pacer.spare(in_flight, ahead + kept, now)]
         return min((each for each in known if each is not None), default=None)
 
     def waits_s(self, task: trio.lowlevel.Task) -> float:

@@ -136,7 +136,7 @@ class Order:
 
     def __init__(self) -> None:
         self._shown: OrderedDict[Inode, _Shown] = OrderedDict()
-        """The one in which a file was opened last is the last."""
+        """The one that was listed last, or in which a file was opened last, is the last."""
         self._count = 0
         self._last: list[tuple[_Shown, _Tail]] = []
         """The walk that went on last; of a file in several directories, that in each."""
@@ -145,6 +145,7 @@ class Order:
         """A directory was listed: its files, in the order in which they were shown."""
         old = self._shown.get(directory)
         if old is not None and old.inodes == array("Q", inodes):
+            self._shown.move_to_end(directory)
             return
         self._forget(directory)
         if not 1 < len(inodes) <= INODES:

@@ -520,12 +520,12 @@ async def test_what_is_to_spare_leaves_a_person_the_last_three_and_heeds_the_pac
     await limits.turn(Urgency.PREFETCH, "get")
     assert limits.spare(Urgency.PREFETCH) == 5
     limits = Limiter(pace=Pace(per_second=5, parallel=4))
-    assert limits.spare(Urgency.PREFETCH) == 4
+    assert (limits.spare(Urgency.PERSON), limits.spare(Urgency.PREFETCH)) == (4, 3)
     for left in (4, 3, 2, 1, 0):
         await spend(limits)
-        assert limits.spare(Urgency.PREFETCH) == left
+        assert (limits.spare(Urgency.PERSON), limits.spare(Urgency.PREFETCH)) == (left, max(left - 1, 0))
     await trio.sleep(1)
-    assert limits.spare(Urgency.PREFETCH) == 4
+    assert limits.spare(Urgency.PREFETCH) == 3
 
 
 async def test_what_is_known_survives_a_restart(autojump_clock: MockClock) -> None:
