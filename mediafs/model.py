@@ -42,6 +42,7 @@ class Urgency(IntEnum):
 
     PERSON = 0
     PREFETCH = 1
+    """Nobody yet: it is made only where it need not wait."""
     BACKGROUND = 2
 
 

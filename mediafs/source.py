@@ -121,6 +121,11 @@ class Source(Protocol):
         """
         ...
 
+    def spare(self, urgency: Urgency) -> int | None:
+        """How many requests of that urgency may go now without waiting, by what is known of the service's
+        limit; None: no limit is known. No request."""
+        ...
+
     def live(self, user: UserId) -> tuple[tuple[str, Media], ...]:
         """Names in a user's directory behind which another media may be at any time. No request."""
         ...

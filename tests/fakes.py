@@ -77,6 +77,7 @@ class MemorySource:
     questions: list[tuple[Question, Urgency]] = field(default_factory=list)
     live_names: dict[UserId, tuple[tuple[str, Media], ...]] = field(default_factory=dict)
     wait: float = 0
+    to_spare: int | None = None
     all_users: bool = False
     user: UserId | None = None
     """Whose media alone are listed, unless somebody else's are asked for."""
@@ -201,6 +202,9 @@ class MemorySource:
 
     def wait_s(self, task: trio.lowlevel.Task) -> float:
         return self.wait
+
+    def spare(self, urgency: Urgency) -> int | None:
+        return self.to_spare
 
     def is_media_id(self, text: str) -> bool:
         return text.isascii() and text.isdigit()

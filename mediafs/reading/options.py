@@ -10,7 +10,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-_MAY_BE_NOTHING = frozenset({"memory", "whole_below", "gap", "put_after", "hole", "put_ahead"})
+_MAY_BE_NOTHING = frozenset({"memory", "whole_below", "gap", "put_after", "hole", "put_ahead", "prefetch"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,9 @@ class ReadingOptions:
     streams: int = 2
     """Open-ended streams that one reader keeps: a player alternates between two places (sound and
     picture, or index and content). The one used longest ago gives way to a third."""
+    prefetch: int = 16
+    """Small media (see `whole_below`) fetched at once before they are read, where they are read in order:
+    at 30 ms, 8 were 7 times as fast as none, 16 nearly 12 times, 32 15 times. 0: none."""
     progress_s: float = 15.0
     """A body that brings no byte for so long is cut and resumed."""
     total_s: float = 65.0

@@ -186,7 +186,8 @@ class Reader:
                 answer = content.plan(wish, span, history, self)
                 stream = answer if isinstance(answer, Stream) else self._start(answer)
             await wish.wait_news(stream)
-            if stream.error is not None and not wish.complete:
+            # What failed for a stream that nobody waited for is asked anew by who waits.
+            if stream.error is not None and not wish.complete and stream.urgency <= self._urgency:
                 raise stream.error
 
     async def _take(self, wish: Wish, spool: Spooled, store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import trio
@@ -14,9 +15,11 @@ from ..model import Media, MediaId, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
 from .cache import DiskCache
+from .causes import one_cause
 from .content import Content
 from .live import LiveReader
 from .options import ReadingOptions, ReadingStatistics, Tally
+from .prefetch import Prefetcher
 from .pump import Pump
 from .push import Push
 from .reader import Reader
@@ -46,6 +49,8 @@ class Reading:
         self._open: dict[Version, Content] = {}
         self._closed: LRUCache[Version, Edition] = LRUCache(EDITIONS)
         """Editions of versions that nobody has open, whose blocks may still be held."""
+        open_ahead = partial(self.open, urgency=Urgency.PREFETCH)
+        self.prefetcher = Prefetcher(open_ahead, self._is_needed, source.spare, options, nursery)
 
     def open(self, media: Media, version: Version, *, urgency: Urgency = Urgency.PERSON) -> Reader:
         """A reader of one version; no request is made before it reads. Close it.
@@ -77,7 +82,8 @@ class Reading:
 
     def remembers(self, version: Version) -> bool:
         """Whether a change of content since the version was last read would be noticed."""
-        return version in self._open or version in self._closed
+        content = self._open.get(version)
+        return version in self._closed or (content is not None and content.failed is None)
 
     def forget(self, media: Set[MediaId]) -> None:
         """These were deleted: their bytes are held no longer than their readers are open.
@@ -86,6 +92,7 @@ class Reading:
         """
         if not media:
             return
+        self.prefetcher.forget(media)
         if self.cache is not None:
             self.cache.forget(media)
         for version in [each for each in self._closed if each.media in media]:
@@ -97,6 +104,14 @@ class Reading:
     def cached(self, version: Version) -> int:
         """Bytes of a version that are kept on disk. No I/O."""
         return self.cache.held(version) if self.cache is not None else 0
+
+    def _is_needed(self, version: Version, size: int) -> bool:
+        """Whether reading it would take a request that nobody has made. No I/O."""
+        if version in self._open or self.cached(version) >= size:
+            return False
+        edition = self._closed.get(version)
+        places = (*range(0, size, self.options.block), size - 1)
+        return edition is None or any(self._blocks.get(edition, place) is None for place in places)
 
     def settled(self, content: Content) -> None:
         """See `Owner`."""
@@ -112,7 +127,7 @@ class Reading:
         contents = self._open.values()
         return ReadingStatistics(
             memory=self._blocks.used,
-            readers=sum(len(content.readers) for content in contents),
+            readers=sum(len(content.readers) for content in contents) - self.prefetcher.held,
             streams=self._tally.streams,
             fetched=self._tally.fetched,
             gets=self._tally.gets,
@@ -177,8 +192,7 @@ async def reading(
     into memory while half of the budget has room for them, or into a nameless file in
     `options.spool_directory`: see `stores`.
     """
-    only: BaseException | None = None
-    try:
+    with one_cause():
         async with trio.open_nursery() as nursery:
             service = Reading(source, options, make_store, nursery)
             service.begin_scan()
@@ -187,12 +201,3 @@ async def reading(
             finally:
                 service.discard()
                 nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        # No group leaves the room when there is one cause.
-        only = group
-        while isinstance(only, BaseExceptionGroup) and len(only.exceptions) == 1:
-            only = only.exceptions[0]
-        if only is group:
-            raise
-    if only is not None:
-        raise only

@@ -194,7 +194,7 @@ class RemoteAccount:
         # Where each download counts, a range that is refused could count too.
         whole = media.download_once and span == Span(0)
         call = plain if whole else _ranged(plain, span, if_range)
-        with self._noted(call):
+        with self._noted(call, urgency):
             answer = await self._exchanges.open(call, urgency)
             if answer.incoming.status in (400, 416, 501) and span.start == 0 and span.stop is None:
                 # A whole body is meant: what refuses it as a range may give it without.
@@ -208,8 +208,8 @@ class RemoteAccount:
             if answer.reply is not None:
                 self._refuse_body(call, media.id, answer.reply)
         try:
-            with self._noted(call):
-                body = _head(call, span, incoming, lambda error: self._note(call, error))
+            with self._noted(call, urgency):
+                body = _head(call, span, incoming, lambda error: self._note(call, error, urgency))
             yield body
         finally:
             await incoming.aclose()
@@ -221,6 +221,10 @@ class RemoteAccount:
     def wait_s(self, task: trio.lowlevel.Task) -> float:
         """See `Source.wait_s`."""
         return self._limiter.waits_s(task)
+
+    def spare(self, urgency: Urgency) -> int | None:
+        """See `Source.spare`."""
+        return self._limiter.spare(urgency)
 
     async def reach(self) -> Reach:
         """Asks for one media, to see whether the service answers and takes the credentials.
@@ -276,7 +280,7 @@ class RemoteAccount:
         try:
             call = next(flow)
             while True:
-                with self._noted(call):
+                with self._noted(call, urgency):
                     try:
                         reply = await self._exchanges.fetch(call, urgency)
                     except MediafsError as error:
@@ -313,16 +317,18 @@ class RemoteAccount:
         raise self._vendor.failure(call, reply, media)
 
     @contextmanager
-    def _noted(self, call: Call) -> Iterator[None]:
+    def _noted(self, call: Call, urgency: Urgency) -> Iterator[None]:
         try:
             yield
         except NotFound:  # an answer, not a problem
             raise
         except MediafsError as exc:
-            self._note(call, exc)
+            self._note(call, exc, urgency)
             raise
 
-    def _note(self, call: Call, error: MediafsError) -> None:
+    def _note(self, call: Call, error: MediafsError, urgency: Urgency) -> None:
+        if urgency is Urgency.PREFETCH:
+            return  # a problem for nobody: who needs it asks anew
         kind = type(error).__name__
         self._problems[kind] = Problem(
             kind=kind, operation=call.operation, message=str(error), at_wall_s=self._wall()

@@ -229,6 +229,8 @@ class Exchanges:
                 break
             await incoming.drain()
             hop = next_hop(hop, incoming.headers.get("location"))
+            if urgency is Urgency.PREFETCH:  # begun, and worth to be waited for: somebody may need it by now
+                urgency = Urgency.PERSON
         reply = None
         if not stream or incoming.status not in (200, 206) or await self._brings_message(call, incoming):
             reply = await incoming.read()

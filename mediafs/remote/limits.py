@@ -1,7 +1,8 @@
-"""One queue per account before the service's rate limit: a person before prefetch before background.
+"""One queue per account before the service's rate limit: a person before the background.
 
 How much the service allows is `window.py`'s; here waits who must, the most urgent is served first,
-and who is known to wait for longer than the deadline around it is told at once.
+and who is known to wait for longer than the deadline around it is told at once. What is fetched ahead
+never waits: whoever then needs it asks as a person, and is not to stand in line with a smaller right.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ class Limiter:
         """Waits for the right to send one request of the kind `operation`.
 
         Raises Late, with the wait, as soon as it is known that it ends after the deadline around
-        this call. Whoever gets the turn tells it how the request went.
+        this call; for a PREFETCH, where it would have to wait at all. Whoever gets the turn tells it how
+        the request went.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         place = (urgency, next(self._numbers))
@@ -110,15 +112,15 @@ class Limiter:
                     self._spent[urgency] += 1
                     self._by_operation[operation] += 1
                     return Turn(self, now)
-                await self._wait(verdict, now)
+                await self._wait(urgency, verdict, now)
         finally:
             self._waiting.remove(place)
             del self._places[task]
             self._announce()
 
-    async def _wait(self, verdict: Verdict, now: float) -> None:
+    async def _wait(self, urgency: Urgency, verdict: Verdict, now: float) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
-        if now + verdict.wait_s > trio.current_effective_deadline():
+        if urgency is Urgency.PREFETCH or now + verdict.wait_s > trio.current_effective_deadline():
             raise Late(
                 f"the service's rate limit allows no request for another {verdict.wait_s:.0f} s",
                 wait_s=verdict.wait_s,
@@ -130,6 +132,17 @@ class Limiter:
         """How long a request would have to wait for the limit, as far as is known; 0: not at all."""
         ahead = sum(1 for place in self._waiting if place[0] <= urgency)
         return self._window.verdict(urgency, ahead, trio.current_time()).wait_s
+
+    def spare(self, urgency: Urgency) -> int | None:
+        """Requests that may go now without waiting, after those that wait already; None: no limit is known.
+
+        Where there is a pace, one of them is a person's.
+        """
+        ahead = sum(1 for place in self._waiting if place[0] <= urgency)
+        now, in_flight = trio.current_time(), self._window.in_flight
+        kept = 0 if urgency is Urgency.PERSON else 1
+        known = [self._window.spare(urgency, ahead, now), self._pacer.spare(in_flight, ahead + kept, now)]
+        return min((each for each in known if each is not None), default=None)
 
     def waits_s(self, task: trio.lowlevel.Task) -> float:
         """How long the request that this task is in line with must still wait; 0: it is not in line."""

@@ -31,3 +31,10 @@ class Pacer:
         if len(self._sent) == self._pace.per_second and (wait_s := self._sent[0] + 1.0 - now) > 0:
             return Verdict(False, wait_s)
         return _READY
+
+    def spare(self, in_flight: int, ahead: int, now: float) -> int | None:
+        """Requests that may go now, after `ahead` others; None: there is no pace."""
+        if self._pace is None:
+            return None
+        lately = sum(1 for sent in self._sent if sent + 1.0 > now)
+        return max(0, min(self._pace.parallel - in_flight, self._pace.per_second - lately) - ahead)

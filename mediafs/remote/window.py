@@ -194,6 +194,24 @@ class Window:
                 verdicts.append(self._rolling(self._cap(), urgency, ahead, now))
         return Verdict(all(v.ready for v in verdicts), max(v.wait_s for v in verdicts))
 
+    def spare(self, urgency: Urgency, ahead: int, now: float) -> int | None:
+        """Requests that `verdict` lets go now, after `ahead` others; None: no limit is known."""
+        if self.throttled_until is not None and now < self.throttled_until:
+            return 0
+        self._forget(now)
+        used = self.in_flight + len(self._done)
+        rooms = []
+        if self._explicit:
+            rooms.append(self._explicit - used - _kept(self._explicit, urgency))
+        feeling = self._feeling or (self._ends is not None and now >= self._ends)
+        if feeling:
+            rooms.append(1 - self.in_flight)
+        elif self._remaining is not None and self._ends is not None:
+            rooms.append(self._remaining - self.in_flight - _kept(self._cap(), urgency))
+        if self._cap() and (urgency is not Urgency.PERSON if feeling else self._paced):
+            rooms.append(self._cap() - used - _kept(self._cap(), urgency))
+        return max(0, min(rooms) - ahead) if rooms else None
+
     def _rolling(self, cap: int, urgency: Urgency, ahead: int, now: float) -> Verdict:
         self._forget(now)
         need = ahead + 1 + _kept(cap, urgency) - (cap - self.in_flight - len(self._done))

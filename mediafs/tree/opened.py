@@ -22,10 +22,14 @@ class OpenFile:
         keep_cache: bool,
         attributes: Callable[[], Attributes],
         changed: Callable[[], object],
+        began: Callable[[], object],
+        closed: Callable[[], object],
     ) -> None:
         self._reader = reader
         self._attributes = attributes
         self._changed = changed
+        self._began: Callable[[], object] | None = began
+        self._closed = closed
         self.keep_cache = keep_cache
         """Whether pages that the kernel holds are of this version."""
 
@@ -40,6 +44,9 @@ class OpenFile:
 
     async def read(self, offset: int, length: int) -> Data:
         """b"" only at the end. Raises Changed, and why reading failed."""
+        if self._began is not None:
+            self._began()
+            self._began = None
         try:
             return await self._reader.read(offset, length)
         except Changed:
@@ -51,4 +58,5 @@ class OpenFile:
         return self._attributes()
 
     async def close(self) -> None:
+        self._closed()
         await self._reader.close()

@@ -30,6 +30,7 @@ from ..model import (
     Version,
 )
 from ..reading import Reading
+from .ahead import Ahead
 from .changing import Changing
 from .directory import Directory
 from .folders import Folders
@@ -101,6 +102,7 @@ class Tree:
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
         self._shown: LRUCache[Inode, Version] = LRUCache(100_000)
         """What the kernel may hold pages of, from the last time a media was opened."""
+        self._ahead = Ahead(catalogue, reading, options.account, self._shown)
 
     # --- names -------------------------------------------------------------------------------------
 
@@ -222,8 +224,15 @@ class Tree:
                 live = self._live.of(scope) if isinstance(scope, User) and self._lists_live(scope) else []
                 always = {entry.attributes.inode: entry for entry in live}
                 views = self._catalogue.views
+
+                def take() -> list[Entry]:
+                    media = [self._entry(stat) for stat in views.children(scope)]
+                    if not isinstance(scope, Trash):
+                        self._ahead.shown(inode, media)
+                    return [*live, *media]
+
                 return Directory(
-                    lambda: [*live, *(self._entry(stat) for stat in views.children(scope))],
+                    take,
                     lambda inodes: (
                         always | {i: self._entry(stat) for i, stat in views.again(inodes, scope).items()}
                     ),
@@ -308,6 +317,8 @@ class Tree:
             keep_cache=keep,
             attributes=lambda: self.attributes(inode),
             changed=lambda: self._shown.pop(inode, None),
+            began=lambda: self._ahead.began(inode),
+            closed=lambda: self._ahead.closed(inode),
         )
 
     def _settled(self, inode: Inode, media: Media, size: int) -> None:

@@ -170,6 +170,16 @@ async def test_a_body_is_the_span_asked_for(make: MakeAccount, span: Span) -> No
         assert content == account.content(media.id)[span.start : span.stop]
 
 
+@every_archive
+async def test_what_a_service_has_to_spare_is_less_for_what_is_fetched_ahead(make: MakeAccount) -> None:
+    """Or nothing is known of a limit."""
+    async with make() as account:
+        await account.source.page(Question(limit=1), urgency=PERSON)
+        mine, ahead = account.source.spare(PERSON), account.source.spare(Urgency.PREFETCH)
+        assert (mine is None) == (ahead is None)
+        assert mine is None or ahead is None or 0 <= ahead < mine
+
+
 async def test_every_filter_of_the_apizee_listing_narrows_it() -> None:
     world = World.generate(0, seed=1)
     world.add(media_type="image", source_type="unknown", title="a red door", tags=("north",), created=TODAY)

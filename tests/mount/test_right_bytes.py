@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +72,8 @@ FAULTS: Final[dict[str, Fault]] = {
     "redirects in a loop": Fault("redirect-loop", ("EIO",)),
     "stall": Fault("stall", (RIGHT,), {"after_bytes": 100_000, "seconds": 0.7}, times=1),
 }
+APART: Final = 4
+"""Files that nobody reads between two that are read."""
 SIZES: Final = {"small": SMALL, "large": LARGE}
 NONSENSE: Final = ("html", "json", "short", "long", "wrong-range")
 WITHOUT_RANGES: Final = ("cut", "short", "long", "web page", "JSON", "nothing", "not ready", "stall")
@@ -171,11 +174,16 @@ def mounted_files(
     claims = claims or {}
     with sandbox_process(media=0, **options) as box:
         truths = {}
+        second = datetime.fromisoformat("2025-06-01T10:00:00+00:00")
         for number, (title, size) in enumerate({"healthy": HEALTHY, **sizes}.items()):
-            created = f"2025-06-01T10:{number // 60:02}:{number % 60:02}+00:00"
             claim = claims.get(title, size)
-            box.add(size=size, seed=number, title=title, created=created, filesize=claim)
+            box.add(size=size, seed=number, title=title, created=second.isoformat(), filesize=claim)
             truths[title] = NoiseBody(size=size, seed=number)
+            # No two of them are neighbours: what is fetched ahead would not meet what is done to it.
+            for _ in range(APART):
+                second += timedelta(seconds=1)
+                box.add(size=LARGE, title="between", created=second.isoformat())
+            second += timedelta(seconds=1)
         with mounted(box.url, user=None, lines=lines) as mount:
             folder = mount.root / "by-date/2025/06/01"
             paths = {os.getxattr(path, "user.mediafs.title").decode(): path for path in folder.iterdir()}

@@ -117,6 +117,7 @@ class ScriptedSource:
         self.pace_s = pace_s
         self.straight = straight
         self.gone = False
+        self.to_spare: int | None = None
         self.asked: list[Asked] = []
         self.sent = 0
         self.open_bodies = 0
@@ -152,6 +153,9 @@ class ScriptedSource:
 
     def wait_s(self, task: trio.lowlevel.Task) -> float:
         return 0.0
+
+    def spare(self, urgency: Urgency) -> int | None:
+        return self.to_spare
 
     def is_media_id(self, text: str) -> bool:
         return True

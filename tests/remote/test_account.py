@@ -742,3 +742,44 @@ async def test_an_edit_that_was_taken_and_then_not_shown_is_looked_into() -> Non
         with pytest.raises(NotFound) as caught:
             await source.update(make_media(1), {"title": "new"}, urgency=PERSON)
     assert caught.value.undecided
+
+
+# --- what is fetched ahead -----------------------------------------------------------------------------
+
+
+async def fetched_ahead(source: RemoteAccount) -> bytes:
+    async with source.body(make_media(1), Span(0), urgency=Urgency.PREFETCH) as body:
+        return b"".join([piece async for piece in body.chunks])
+
+
+async def test_a_failure_of_what_is_fetched_ahead_is_no_problem_of_the_account() -> None:
+    async with account(Network(lambda request, number: httpx.Response(403))) as source:
+        with pytest.raises(Denied):
+            await fetched_ahead(source)
+        assert source.statistics().problems == ()
+        with pytest.raises(Denied):
+            await read(source, Span(0))
+        assert [problem.kind for problem in source.statistics().problems] == ["Denied"]
+
+
+async def test_what_is_fetched_ahead_waits_for_no_limit_unless_it_was_begun(
+    autojump_clock: MockClock,
+) -> None:
+    """A request that was sent is not sent in vain because the one that it leads to would have to wait."""
+    paced = RemoteOptions(requests_per_minute=10)
+
+    def script(request: httpx.Request, number: int) -> httpx.Response:
+        if number < 6:
+            return page()
+        if request.url.path.endswith("/again"):
+            return httpx.Response(206, headers={"content-range": "bytes 0-3/4"}, content=b"body")
+        return httpx.Response(302, headers={"location": f"{API}/again"})
+
+    async with account(Network(script), paced) as source:
+        for _ in range(6):
+            await listed(source)
+        assert await fetched_ahead(source) == b"body"
+        assert source.spare(Urgency.PREFETCH) == 0
+        with pytest.raises(Late):
+            await fetched_ahead(source)
+        assert trio.current_time() == 0

@@ -16,6 +16,9 @@ from trio.testing import MockClock
 from mediafs.errors import Late
 from mediafs.model import Urgency
 from mediafs.remote.limits import Limiter
+from mediafs.remote.pace import Pacer
+from mediafs.remote.window import Window
+from mediafs.vendors.protocol import Pace
 
 EPOCH = 1_700_000_000.0
 
@@ -229,9 +232,19 @@ async def test_a_person_goes_before_who_waited_longer(autojump_clock: MockClock)
         order.append(urgency)
 
     async with trio.open_nursery() as nursery:
-        for urgency in (Urgency.BACKGROUND, Urgency.PREFETCH, Urgency.PERSON):
+        for urgency in (Urgency.BACKGROUND, Urgency.PERSON):
             nursery.start_soon(one, urgency)
-    assert order == [Urgency.PERSON, Urgency.PREFETCH, Urgency.BACKGROUND]
+    assert order == [Urgency.PERSON, Urgency.BACKGROUND]
+
+
+async def test_what_is_fetched_ahead_never_waits(autojump_clock: MockClock) -> None:
+    limits = limiter(requests_per_minute=10)
+    for _ in range(7):
+        assert await spend(limits, urgency=Urgency.PREFETCH) == 0
+    with pytest.raises(Late):
+        await limits.turn(Urgency.PREFETCH, "get")
+    assert limits.statistics().waiting == 0
+    assert await spend(limits) == 0
 
 
 async def test_who_stops_waiting_makes_room(autojump_clock: MockClock) -> None:
@@ -279,7 +292,7 @@ async def test_once_the_limit_is_known_no_second_429_comes(
             break
     service.refused = 0
     async with trio.open_nursery() as nursery:
-        for urgency in (Urgency.PERSON, Urgency.PERSON, Urgency.PREFETCH, Urgency.BACKGROUND):
+        for urgency in (Urgency.PERSON, Urgency.PERSON, Urgency.BACKGROUND, Urgency.BACKGROUND):
             nursery.start_soon(worker, urgency)
     assert service.refused == 0
     assert trio.current_time() < 60 * 16  # 48 requests at 10 a minute, with room for a person
@@ -434,7 +447,11 @@ def test_a_service_that_counts_aloud_never_has_to_refuse(
         turn.answered(*service.answer())
 
         async def one(urgency: Urgency, latency_s: float) -> None:
-            turn = await limits.turn(urgency, "list")
+            try:
+                turn = await limits.turn(urgency, "list")
+            except Late:
+                assert urgency is Urgency.PREFETCH
+                return
             await trio.sleep(latency_s / 2)
             answer = service.answer()
             await trio.sleep(latency_s / 2)
@@ -447,6 +464,68 @@ def test_a_service_that_counts_aloud_never_has_to_refuse(
         return service.refused
 
     assert trio.run(run, clock=MockClock(autojump_threshold=0)) == 0
+
+
+HEADS = st.sampled_from(
+    [
+        (200, {}),
+        (500, {}),
+        (429, {}),
+        (429, {"retry-after": "20"}),
+        *((200, {"x-ratelimit-remaining": str(left)}) for left in (0, 1, 5, 40)),
+        *((200, {"x-ratelimit-remaining": str(n), "x-ratelimit-reset": "30"}) for n in (0, 1, 4, 9)),
+    ]
+)
+
+
+@given(
+    st.sampled_from([0, 1, 4, 12]),
+    st.sampled_from([None, 1, 10]),
+    st.sampled_from([None, Pace(per_second=5, parallel=4), Pace(per_second=2, parallel=8)]),
+    st.lists(st.tuples(st.sampled_from([0.0, 0.4, 15.0, 61.0, 700.0]), st.none() | HEADS), max_size=30),
+)
+def test_what_is_to_spare_is_what_may_go_now(
+    explicit: int,
+    documented: int | None,
+    pace: Pace | None,
+    events: list[tuple[float, tuple[int, dict[str, str]] | None]],
+) -> None:
+    """`None` of an event sends a request; a head answers one that is under way."""
+    window, pacer, now = Window(explicit=explicit, documented=documented), Pacer(pace), 0.0
+    for pause_s, head in events:
+        now += pause_s
+        if head is None:
+            window.sent()
+            pacer.sent(now)
+        elif window.in_flight:
+            window.answered(now, EPOCH + now, now - 0.1, *head)
+        for urgency in Urgency:
+            for ahead in (0, 2):
+                spare = window.spare(urgency, ahead, now)
+                for more in range(20):
+                    goes = window.verdict(urgency, ahead + more, now).ready
+                    assert goes == (spare is None or more < spare), (urgency, ahead, more, spare)
+        paced = pacer.spare(window.in_flight, 0, now)
+        assert (paced is None) == (pace is None)
+        assert pacer.verdict(window.in_flight, 0, now).ready == (paced is None or paced > 0)
+
+
+async def test_what_is_to_spare_leaves_a_person_the_last_three_and_heeds_the_pace(
+    autojump_clock: MockClock,
+) -> None:
+    limits = limiter()
+    assert limits.spare(Urgency.PREFETCH) is None
+    await spend(limits, {"x-ratelimit-remaining": "9", "x-ratelimit-reset": "40"})
+    assert (limits.spare(Urgency.PERSON), limits.spare(Urgency.PREFETCH)) == (9, 6)
+    await limits.turn(Urgency.PREFETCH, "get")
+    assert limits.spare(Urgency.PREFETCH) == 5
+    limits = Limiter(pace=Pace(per_second=5, parallel=4))
+    assert (limits.spare(Urgency.PERSON), limits.spare(Urgency.PREFETCH)) == (4, 3)
+    for left in (4, 3, 2, 1, 0):
+        await spend(limits)
+        assert (limits.spare(Urgency.PERSON), limits.spare(Urgency.PREFETCH)) == (left, max(left - 1, 0))
+    await trio.sleep(1)
+    assert limits.spare(Urgency.PREFETCH) == 3
 
 
 async def test_what_is_known_survives_a_restart(autojump_clock: MockClock) -> None:

@@ -56,11 +56,15 @@ class Here:
 
 @asynccontextmanager
 async def tree_of(
-    source: MemorySource, folder: Path, tree_options: Mapping[str, object] | None = None, **options: Any
+    source: MemorySource,
+    folder: Path,
+    tree_options: Mapping[str, object] | None = None,
+    reading_options: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Here]:
     async with (
         house(source, folder, **options) as rooms,
-        reading(source, ReadingOptions(spool_directory=folder)) as bytes_,
+        reading(source, ReadingOptions(spool_directory=folder, **(reading_options or {}))) as bytes_,
         deleting(
             source,
             rooms.catalogue,
