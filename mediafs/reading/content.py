@@ -125,6 +125,8 @@ class Content:
         """Why the one download of a media of which each counts came to nothing."""
         self.sought: trio.Lock | None = trio.Lock()
         """Held by who looks for it in the disk cache; None: that was done."""
+        self.index_sought = False
+        """The index behind its pictures and sounds was looked for."""
         self.pages: Pages | None = None
         """Where the kernel takes pages of it."""
         self._options = options
@@ -140,7 +142,7 @@ class Content:
 
     def fill(self, wish: Wish) -> None:
         """Gives a wish what is held of it."""
-        while not wish.complete and (piece := self._held(wish.missing)) is not None:
+        while not wish.complete and (piece := self.held(wish.missing)) is not None:
             wish.offer(piece)
 
     def note(self, span: Span, user: object) -> None:
@@ -159,7 +161,7 @@ class Content:
                 return stream.push
         return None
 
-    def _held(self, offset: int) -> Piece | None:
+    def held(self, offset: int) -> Piece | None:
         piece = self._blocks.get(self.edition, offset)
         if piece is not None:
             return piece
@@ -178,7 +180,7 @@ class Content:
         assert size is not None
         prefix = 0
         near = wish.missing < max(self._options.gap, self._options.whole_below)
-        while near and prefix < wish.missing and (piece := self._held(prefix)) is not None:
+        while near and prefix < wish.missing and (piece := self.held(prefix)) is not None:
             prefix = piece.stop
         answer = plan(
             Ask(offset=ask.start, stop=wish.stop, missing=wish.missing, history=history),

@@ -15,6 +15,7 @@ from ..model import Span
 from ..source import Body, Source
 from .blocks import Assembly, Piece
 from .content import Content, Spooled
+from .index import HEAD, index_behind
 from .options import ReadingOptions, Tally
 from .stores import Stores
 from .stream import Stream
@@ -25,6 +26,9 @@ Take = Callable[[Body, trio.CancelScope], Awaitable[MediafsError | None]]
 
 FRUITLESS_RESUMES: Final = 3
 """With four bodies of `progress_s` each, a read that gets nothing has used up its `total_s`."""
+
+FAR_S: Final = 0.01
+"""A service whose answer takes so long is worth another request for a round trip less, if it counts none."""
 
 LIMITED_REQUESTS: Final = 2
 """Of media of which each download counts: what a cut leaves of the one that was paid for is asked for
@@ -43,13 +47,18 @@ class Pump:
         options: ReadingOptions,
         tally: Tally,
         stores: Stores,
+        beside: Callable[[Span], None] | None = None,
     ) -> None:
+        """`beside` begins a request for what a player is going to read next; None: it is not to."""
         self._source = source
         self._content = content
         self._stream = stream
         self._options = options
         self._tally = tally
         self._stores = stores
+        self._beside = beside
+        self._answered_s = 0.0
+        """How long the last answer took."""
         self._replied = False
         """The service has answered with a body, whatever came of it."""
         self._name = f"media {content.media.id}"
@@ -105,6 +114,7 @@ class Pump:
         identity = content.edition.identity
         if_range = identity.strong_etag if identity is not None and asked.start > 0 else None
         replied = False
+        began = trio.current_time()
         self._tally.gets += 1
         with trio.CancelScope(deadline=trio.current_time() + self._options.total_s) as scope:
             try:
@@ -113,6 +123,7 @@ class Pump:
                 ) as body:
                     scope.deadline = inf
                     replied = self._replied = True
+                    self._answered_s = trio.current_time() - began
                     content.accept(stream, body, asked, if_range)
                     return await choose(body)(body, scope)
             except NotFound as error:
@@ -134,12 +145,24 @@ class Pump:
 
         async def keep(pieces: list[Piece]) -> None:
             content.arrived(stream, pieces)
+            if self._beside is not None:
+                self._look_for_index(self._beside, size)
             if stream.push is not None and stream.push.begun:
                 assembly.large = self._stores.buffers
             while assembly.position < end and assembly.position >= stream.flow(size, content.ahead).target:
                 await stream.wait_extended()
 
         return await self._receive(body, scope, assembly, keep)
+
+    def _look_for_index(self, beside: Callable[[Span], None], size: int) -> None:
+        """Once the first bytes are here. Over a short line a player has it as soon without."""
+        piece = self._content.held(0)
+        if piece is None or (len(piece.data) < HEAD and piece.stop < size):
+            return
+        self._beside = None
+        span = index_behind(piece.data[:HEAD], size)
+        if span is not None and self._answered_s >= FAR_S:
+            beside(span)
 
     async def _to_spool(self, body: Body, scope: trio.CancelScope) -> MediafsError | None:
         stream, content = self._stream, self._content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -11,12 +11,13 @@ from typing import Final
 import trio
 from cachetools import LRUCache
 
-from ..model import Media, MediaId, Urgency, Version
+from ..model import Media, MediaId, Span, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
 from .cache import DiskCache
 from .causes import one_cause
 from .content import Content
+from .index import may_have_index
 from .live import LiveReader
 from .options import ReadingOptions, ReadingStatistics, Tally
 from .prefetch import Prefetcher
@@ -150,11 +151,25 @@ class Reading:
             options=self.options,
             tally=self._tally,
             stores=self.stores,
+            beside=self._beside(content, stream),
         )
         if content.pages is not None and stream.open_ended:
             stream.push = Push(content.pages, self.options, lambda: stream.reach, content.in_kernel)
             self._nursery.start_soon(stream.push.run, name=f"push {stream!r} of {content.media.id}")
         self._nursery.start_soon(self._run, pump, content, name=f"{stream!r} of {content.media.id}")
+
+    def _beside(self, content: Content, stream: Stream) -> Callable[[Span], None] | None:
+        """For the first stream of a film, of a service that counts no requests."""
+        if content.index_sought or stream.start > 0 or not stream.open_ended:
+            return None
+        if not may_have_index(content.media) or self._source.spare(Urgency.PREFETCH) is not None:
+            return None
+        content.index_sought = True
+
+        def begin(span: Span) -> None:
+            self.begin(content, Stream(span, whole=True, urgency=Urgency.PREFETCH))
+
+        return begin
 
     async def _run(self, pump: Pump, content: Content) -> None:
         await pump.run()

@@ -105,6 +105,7 @@ class ScriptedSource:
         chunk: int = 64 * KIB,
         pace_s: float = 0.0,
         straight: bool = False,
+        answer_s: float = 0.0,
     ) -> None:
         """`straight`: bodies can be received into buffers."""
         self.content = content
@@ -116,6 +117,7 @@ class ScriptedSource:
         self.chunk = chunk
         self.pace_s = pace_s
         self.straight = straight
+        self.answer_s = answer_s
         self.gone = False
         self.to_spare: int | None = None
         self.asked: list[Asked] = []
@@ -171,7 +173,7 @@ class ScriptedSource:
 
     @asynccontextmanager
     async def _body(self, span: Span, if_range: str | None, fault: Fault) -> AsyncIterator[Body]:
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self.answer_s)
         if fault.bug is not None:
             raise fault.bug
         if fault.hang:
