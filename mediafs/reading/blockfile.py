@@ -87,9 +87,9 @@ class BlockFile:
         try:
             try:
                 descriptor = os.open(path, os.O_RDWR | flags)
-            except (PermissionError, OSError) as error:
-                if isinstance(error, FileNotFoundError):
-                    raise
+            except FileNotFoundError:
+                raise
+            except OSError:  # it, or the disk, can only be read
                 writable = False
                 descriptor = os.open(path, os.O_RDONLY | flags)
         except FileNotFoundError:
@@ -110,6 +110,10 @@ class BlockFile:
 
     def held(self) -> Runs:
         return runs_of(self._table)
+
+    @property
+    def is_open(self) -> bool:
+        return self._descriptor is not None
 
     def allocated(self) -> int:
         """Bytes that the disk takes up for it. Raises OSError."""

@@ -65,7 +65,7 @@ class DiskCache:
             writer=self._writer,
             paths=self._paths,
             now=self._now,
-            trouble=self.trouble,
+            complain=self._complain,
         )
         self._wholes = Wholes(
             self._partials, realm=options.realm, paths=self._paths, now=self._now, complain=self._complain
@@ -89,6 +89,7 @@ class DiskCache:
             await self._pins.learn()
             for each in found:
                 self._learn(each)
+            self._ledger.learned()
             await self._writer.unlinked(self._ledger.shrink())
         except OSError as error:
             self.trouble(error)

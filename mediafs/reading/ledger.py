@@ -7,7 +7,7 @@ claims is told what that is, and none of it is counted any more.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -41,7 +41,7 @@ class Ledger:
     def __init__(self, options: CacheOptions) -> None:
         self._options = options
         self.held: dict[str, Held] = {}
-        """Those that have a name, by it."""
+        """Those that have a name, by it; what was used longest ago first."""
         self.pinned: set[str] = set()
         """Names that are not evicted."""
         self.scanned = False
@@ -57,6 +57,8 @@ class Ledger:
         """Bytes for which there was no room..."""
         self._refused_until = 0.0
         """... and until when that is believed."""
+        self.disk_is_full = False
+        """Whether it was the disk, not the cap, that had none."""
 
     @property
     def used(self) -> int:
@@ -68,6 +70,18 @@ class Ledger:
         """It has its name now."""
         self.held[held.path.name] = held
         self._blocks += held.blocks
+
+    def touch(self, held: Held, used: int) -> None:
+        """It was used just now."""
+        held.used = used
+        if held.named:
+            self.held[held.path.name] = self.held.pop(held.path.name)
+
+    def learned(self) -> None:
+        """What earlier processes left was added: in whatever order."""
+        in_order = sorted(self.held.items(), key=lambda item: item[1].used)
+        self.held.clear()
+        self.held.update(in_order)
 
     def drop(self, held: Held) -> None:
         """It has no name any more."""
@@ -101,8 +115,8 @@ class Ledger:
 
     def count_as_granted(self, held: Held, grantee: Grantee) -> None:
         """What is held is going to be added to."""
+        grantee.granted = max(held.blocks, grantee.allocated)
         self.resized(held, 0)
-        grantee.granted = grantee.allocated
         self.granted += grantee.granted
         self.enter(grantee)
 
@@ -131,6 +145,7 @@ class Ledger:
             self._take_back(to)
             if (going := self._cover(room - to.granted)) is None:
                 self._refused = room - to.granted
+                self.disk_is_full = self.short(room - to.granted) > 0
                 self._refused_until = trio.current_time() + AGAIN_S
                 return None
             spare = 0
@@ -154,7 +169,7 @@ class Ledger:
 
     def _oldest(self, short: int) -> list[Held]:
         going: list[Held] = []
-        for held in sorted(self.evictable(), key=lambda held: held.used):
+        for held in self.evictable():
             if short <= 0:
                 break
             going.append(held)
@@ -191,15 +206,13 @@ class Ledger:
         pending = sum(max(0, each.granted - each.allocated) for each in self.grantees)
         return floor + pending + more - disk.f_bavail * disk.f_frsize
 
-    def evictable(self) -> list[Held]:
+    def evictable(self) -> Iterator[Held]:
+        """What was used longest ago first."""
         mine = self._options.realm
-        return [
-            held
-            for name, held in self.held.items()
-            if not held.open
-            and name not in self.pinned
-            and not (held.record.limited and held.record.realm == mine)
-        ]
+        for name, held in self.held.items():
+            limited = held.record.limited and held.record.realm == mine
+            if not held.open and name not in self.pinned and not limited:
+                yield held
 
     def room(self) -> int:
         """Bytes that a new body could take up, what would be evicted for it included."""

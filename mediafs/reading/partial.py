@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -79,7 +80,13 @@ class Keeper(Protocol):
         """Nobody reads it any more."""
         ...
 
-    def trouble(self, error: OSError) -> None: ...
+    def close(self, part: Part) -> None:
+        """Nobody uses its file any more."""
+        ...
+
+    def complain(self, why: str) -> None:
+        """Something is not kept."""
+        ...
 
 
 class Part:
@@ -105,6 +112,7 @@ class Part:
 
     @property
     def needed(self) -> int:
+        """What of its room it cannot give back."""
         return self.with_queued(0)
 
     def with_queued(self, more: int) -> int:
@@ -138,6 +146,7 @@ class PartialBody:
         self._refused = False
         """By the disk: nothing more is written while this is open."""
         self._warned = False
+        self._closed = False
         self._waiting = 0
         """Pieces that were taken and not written yet."""
         self._written = trio.Event()
@@ -236,7 +245,7 @@ class PartialBody:
     @property
     def _takes(self) -> bool:
         file = self.part.file
-        return not (self.over or self._refused or file.dead) and file.writable
+        return not (self.over or self._refused or self._closed or file.dead) and file.writable
 
     def _put(self, first: int, last: int, view: memoryview) -> bool:
         part, writer = self.part, self._keeper.writer
@@ -266,6 +275,8 @@ class PartialBody:
         rest = (part.file.blocks - part.held.total - part.queued.total - blocks) * BLOCK
         going = self._keeper.ledger.claim(part, room, spare=max(0, min(STEP, rest)))
         if going is None:
+            if self._keeper.ledger.disk_is_full:
+                self._keeper.complain("the disk is full, or would be beyond keep_free of [cache]")
             return False
         self._keeper.ledger.enter(part)
         self._keeper.writer.unlink(going)
@@ -287,14 +298,14 @@ class PartialBody:
                     self.reset()
         else:
             self._refused = True
-            self._complain(outcome)
+            with suppress(OSError):
+                part.allocated = part.file.allocated()
+            self._keeper.ledger.give_back(part, part.needed)
+            if isinstance(outcome, OSError):
+                self._keeper.complain(outcome.strerror or str(outcome))
+            else:
+                log.error("the disk cache cannot write", exc_info=outcome)
         self._settle(part)
-
-    def _complain(self, error: Exception) -> None:
-        if isinstance(error, OSError):
-            self._keeper.trouble(error)
-        else:
-            log.error("the disk cache cannot write", exc_info=error)
 
     async def wait_written(self) -> None:
         """Until all that was put is written, or was given up."""
@@ -352,8 +363,8 @@ class PartialBody:
             self._written.set()
         if part.jobs or part.reading:
             return
-        ledger = self._keeper.ledger
         if part is not self.part:
-            self._keeper.writer.do(part.file.close, lambda error: ledger.leave(part))
-        elif self.readers <= 0 and not self._waiting:
+            self._keeper.close(part)
+        elif self.readers <= 0 and not self._waiting and not self._closed:
+            self._closed = True
             self._keeper.closed(self)

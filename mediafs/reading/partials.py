@@ -30,13 +30,13 @@ class Partials:
         writer: Writer,
         paths: Callable[[str], tuple[Path, Path]],
         now: Callable[[], int],
-        trouble: Callable[[OSError], None],
+        complain: Callable[[str], None],
     ) -> None:
         """`paths` makes of a name its path, and a temporary one; `now` is when something is used, never
         twice the same."""
         self.ledger = ledger
         self.writer = writer
-        self.trouble = trouble
+        self.complain = complain
         self._paths = paths
         self._now = now
         self._open: dict[str, list[PartialBody]] = {}
@@ -115,7 +115,7 @@ class Partials:
         if entry is None:
             entry = Held(file.path, file.record, 0, self._now(), 0, whole=False)
             self.ledger.add(entry)
-        entry.used = self._now()
+        self.ledger.touch(entry, self._now())
         entry.open += 1
         self.ledger.count_as_granted(entry, body.part)
         body.part.entry = entry
@@ -192,14 +192,22 @@ class Partials:
             del self._open[name]
         entry, ledger = part.entry, self.ledger
         if entry is None or not entry.named:
-            self.writer.do(part.file.close, lambda error: ledger.leave(part))
+            self.close(part)
             return
         entry.body = body.bytes_held
-        blocks = part.needed
+        blocks = min(part.needed, part.granted)
         ledger.leave(part)
         ledger.resized(entry, blocks)
+        ledger.touch(entry, self._now())
         ledger.closed(entry)
-        self.writer.do(part.file.close, lambda error: None)
+        self.close(part)
+
+    def close(self, part: Part) -> None:
+        """Its room counts until the file is closed, where it has no name."""
+        if part.file.is_open:
+            self.writer.do(part.file.close, lambda error: self.ledger.leave(part))
+        else:
+            self.ledger.leave(part)
 
     # --- what goes ---------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class Wholes:
             os.close(descriptor)
             self.closed(held)
             return None
-        held.used = self._now()
+        self._ledger.touch(held, self._now())
         mine = held
         return Whole(
             descriptor,

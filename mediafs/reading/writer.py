@@ -149,6 +149,7 @@ class Writer:
                         return
                 continue
             self._work(job)
+            job = None  # its data is not to wait for the next one
             self._tell()
 
     def _work(self, job: _Write | _Do | None) -> None:
