@@ -226,6 +226,9 @@ class PartialBody:
         first, last = blocks_of(offset), blocks_of(stop) if stop == self.record.size else stop // BLOCK
         if first >= last or not self._takes:
             return False
+        if not self.part.file.writable:
+            self._keeper.complain("it can only be read")
+            return False
         view = view[first * BLOCK - offset : min(last * BLOCK, stop) - offset]
         if self._keeper.open_for_writing:
             return self._put(first, last, view)
@@ -244,8 +247,7 @@ class PartialBody:
 
     @property
     def _takes(self) -> bool:
-        file = self.part.file
-        return not (self.over or self._refused or self._closed or file.dead) and file.writable
+        return not (self.over or self._refused or self._closed or self.part.file.dead)
 
     def _put(self, first: int, last: int, view: memoryview) -> bool:
         part, writer = self.part, self._keeper.writer

@@ -155,6 +155,13 @@ def around(
         yield
 
 
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Who expects a warning clears the log."""
+    yield
+    assert [each.message for each in caplog.get_records("call") if each.levelno >= logging.WARNING] == []
+
+
 # --- put, held, got --------------------------------------------------------------------------------------
 
 
@@ -478,6 +485,7 @@ async def test_the_free_room_of_the_disk_is_kept(tmp_path: Path, caplog: pytest.
             body.discard()
     assert listed(tmp_path / "bytes") == []
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    caplog.clear()
 
 
 async def test_a_whole_body_evicts_blocks_and_blocks_evict_it(tmp_path: Path) -> None:
