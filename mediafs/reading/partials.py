@@ -11,7 +11,7 @@ from .blockfile import BlockFile
 from .bodyfile import Record, name_of
 from .cachefiles import Held
 from .ledger import Ledger
-from .partial import Part, PartialBody, same_content
+from .partial import Part, PartialBody
 from .writer import Writer
 
 
@@ -49,22 +49,21 @@ class Partials:
         """A body of that version, to be discarded; whether some of it was found on disk."""
         name = _name(record)
         known = self.ledger.held.get(name)
-        body = self._of(name, record)
-        found = False
+        body, found = self._of(name, record), False
         if body is None and (not known.whole if known is not None else not self.ledger.scanned):
             file = await self._left(name, known)
             body = self._of(name, record)  # another may have opened it meanwhile
-            if file is not None and (body is not None or not self._fits(file, name, record)):
+            if file is not None and (body is not None or not _same_version(file.record, record)):
+                # Another version stays there until there is something of this one.
                 self.writer.do(file.close, lambda error: None)
             elif file is not None:
-                body = self._found(name, file)
-                found = body.bytes_held > 0
+                body, found = self._found(name, file), True
         if body is None:
             body = PartialBody(self, record)
             self._open.setdefault(name, []).append(body)
         body.readers += 1
         body.identify(record.etag, record.last_modified)
-        return body, found
+        return body, found and body.bytes_held > 0
 
     def _of(self, name: str, record: Record) -> PartialBody | None:
         for body in self._open.get(name, ()):
@@ -91,23 +90,6 @@ class Partials:
         if file is None and known is not None and known.named:
             self._take_away(known)
         return file
-
-    def _fits(self, file: BlockFile, name: str, record: Record) -> bool:
-        """Another version stays until there is something of this one; what is not what it should be goes."""
-        there = file.record
-        if not _same_version(there, record):
-            return False
-        unproved = there.etag is None and there.last_modified is None
-        told = record.etag is not None or record.last_modified is not None
-        same = same_content(there, record.etag, record.last_modified)
-        if same is False or (unproved and told):
-            known = self.ledger.held.get(name)
-            if known is not None:
-                self._take_away(known)
-            else:
-                self.writer.unlink([file.path])
-            return False
-        return True
 
     def _found(self, name: str, file: BlockFile) -> PartialBody:
         body = PartialBody(self, file.record, file)

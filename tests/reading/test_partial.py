@@ -622,6 +622,7 @@ async def test_what_goes_while_it_is_written_leaves_nothing(tmp_path: Path, way:
     media, content = media_of("a", 2 * MIB), content_of(2 * MIB)
     async with cache_in(tmp_path) as cache:
         body = await opened(cache, media)
+        written: list[str] = []
         await cache.pin(media.id)
         if made:
             put(body, content, 0, MIB)
@@ -639,8 +640,10 @@ async def test_what_goes_while_it_is_written_leaves_nothing(tmp_path: Path, way:
                 await trio.testing.wait_all_tasks_blocked()
                 assert body.bytes_held == 0
                 assert cache.held(version_of(media)) == 0
-                go.set()
-        await body.wait_written()
+                with around(lambda name, args: written.append(name)):
+                    go.set()
+                    await body.wait_written()
+        assert not [name for name in written if name == "pwritev"], "it is not written in vain"
         assert listed(tmp_path) == []
         assert cache.pinned() == set()
         assert runs(body) == []
@@ -657,6 +660,31 @@ async def test_what_goes_while_it_is_written_leaves_nothing(tmp_path: Path, way:
         body.discard()
         assert listed(tmp_path) == []
     assert cache.statistics().bytes == 0
+    assert not open_files(tmp_path)
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+async def test_a_deletion_while_it_is_opened_leaves_nothing(tmp_path: Path, scanned: bool) -> None:
+    media, content, real = media_of("a", MIB), content_of(MIB), BlockFile.at
+    async with cache_in(tmp_path) as cache:
+        await filled(cache, media, content)
+    cache = new_cache(tmp_path)
+    if scanned:
+        await cache.scan()
+
+    def at(path: Path) -> BlockFile | None:
+        file = real(path)
+        assert file is not None
+        trio.from_thread.run_sync(cache.forget, {media.id})
+        return file
+
+    with patch.object(BlockFile, "at", at):
+        body = await opened(cache, media)
+    assert body.bytes_held == 0
+    await cache.scan()
+    body.discard()
+    await cache.aclose()
+    assert cache.statistics().bytes == cache.statistics().files == 0
     assert not open_files(tmp_path)
 
 
