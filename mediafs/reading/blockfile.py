@@ -157,6 +157,8 @@ class BlockFile:
         descriptor, self._descriptor = self._descriptor, None
         self.writable = False
         if descriptor is not None:
+            if self.dead:  # it may have become so just when it got its name
+                unlink_same(self.path, descriptor)
             os.close(descriptor)
 
     def _make(self) -> int:
@@ -168,7 +170,7 @@ class BlockFile:
             end = _ending(self.record)
             write_all(descriptor, end, self.record.size + _ENTRY * self.blocks)
             self._temporary.rename(self.path)
-            if self.dead:  # it became so meanwhile: else whoever says so finds it under its name
+            if self.dead:  # it became so meanwhile: who said so may have looked for the name before
                 unlink_same(self.path, descriptor)
         except BaseException:
             os.close(descriptor)

@@ -24,10 +24,12 @@ nothing is cached, one warning, and no error.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import time
 from collections.abc import Set
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -35,7 +37,7 @@ import trio
 from ..errors import LocalFailure
 from ..model import Media, MediaId, Version
 from .bodyfile import Record, ending_length, name_of
-from .cachefiles import MARGIN, STEP, Filling, Held, Whole, unlink_all
+from .cachefiles import MARGIN, STEP, Filling, Held, Whole, unlink_all, unlinked
 from .cachefolder import PART, Found, Usage, looked_through, purge_folder, remove
 from .ledger import Ledger
 from .options import CacheOptions, CacheStatistics
@@ -213,7 +215,10 @@ class DiskCache:
             pinned = name in self._ledger.pinned or not self._scanned.is_set()
             self._unname(each)
             self._partials.end(name)
-            unlink_all([self._folder / name] * there + [self._pins.path(name)] * pinned)
+            if there and (descriptor := unlinked(self._folder / name)) is not None:
+                self._writer.do(partial(os.close, descriptor), lambda error: None)
+            if pinned:
+                unlink_all([self._pins.path(name)])
 
     async def evict(self, media: Set[MediaId]) -> int:
         """Removes their bodies now, pinned and open ones too; bytes that the disk got back, or gets when
@@ -221,9 +226,11 @@ class DiskCache:
         paths = [self._folder / self._name(each) for each in media]
         for each in media:
             self._unname(each)
+        # By the writer: after what it is just making, and ahead of what is put from now on.
+        removing = self._writer.begin(lambda: remove(paths))
+        for each in media:
             self._partials.reset(self._name(each))
-        # By the writer: ahead of what is put from now on.
-        return await self._writer.run(lambda: remove(paths))
+        return await removing.wait()
 
     def _unname(self, media: MediaId) -> None:
         name = self._pins.drop(media)
@@ -240,11 +247,12 @@ class DiskCache:
         self._wholes.let_go_all()
         for held in list(self._held.values()):
             self._ledger.drop(held)
+        self._pins.clear()
+        removing = self._writer.begin(lambda: purge_folder(self._folder))
         for name in self._partials.names():
             self._partials.reset(name)
-        self._pins.clear()
         try:
-            return await self._writer.run(lambda: purge_folder(self._folder))
+            return await removing.wait()
         except OSError as error:
             raise LocalFailure(f"{self._folder} cannot be emptied: {error.strerror}") from error
 

@@ -293,6 +293,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def unlinked(path: Path) -> int | None:
+    """Takes the name away, at once; a descriptor of what had it. Closing that takes as long as it takes to
+    give its blocks back: not for the loop."""
+    descriptor = None
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with suppress(OSError):
+        path.unlink()
+    return descriptor
+
+
 def unlink_all(paths: list[Path]) -> None:
     for path in paths:
         with suppress(OSError):

@@ -19,6 +19,7 @@ from ..errors import Unavailable
 from .blockfile import BadBlocks, BlockFile, Piece, blocks_of, held_bytes
 from .bodyfile import BLOCK, Record
 from .cachefiles import MARGIN, Held
+from .checks import Identity, same_content
 from .ledger import Ledger
 from .runs import Runs
 from .writer import BOUND, Writer
@@ -30,19 +31,6 @@ STEP: Final = 8 << 20
 
 _BESIDE: Final = 32
 """Bytes for each block beside its own: its entry, and what the file system writes down of where it is."""
-
-
-def same_content(record: Record, etag: str | None, last_modified: str | None) -> bool | None:
-    """Whether a reply is of the content that a record is of; the first trait that both have decides. None:
-    they have none in common."""
-    for now, before in ((_opaque(etag), _opaque(record.etag)), (last_modified, record.last_modified)):
-        if now is not None and before is not None:
-            return now == before
-    return None
-
-
-def _opaque(etag: str | None) -> str | None:
-    return None if etag is None else etag.removeprefix("W/")
 
 
 class Keeper(Protocol):
@@ -118,10 +106,13 @@ class Part:
     def with_queued(self, more: int) -> int:
         """What the disk will take up at most, with so many blocks more."""
         queued = self.queued.total + more
-        if not queued:
-            return self.allocated + (self._fragments() if self.allocated else 0)
-        beside = MARGIN + 4 * self.file.blocks
-        return self.allocated + self._fragments() + beside + queued * (BLOCK + _BESIDE)
+        # Some file systems tell only later what they take up.
+        taken = max(self.allocated, held_bytes(self.held, self.file.record.size))
+        if taken or queued:
+            taken += self._fragments()
+        if queued:
+            taken += MARGIN + 4 * self.file.blocks + queued * (BLOCK + _BESIDE)
+        return taken
 
     def _fragments(self) -> int:
         """What a file system writes down of where the runs are, perhaps only once they reach the disk."""
@@ -323,10 +314,11 @@ class PartialBody:
 
         Also what nothing says anything of is not held any longer than that, once something does.
         """
-        fits = same_content(self.record, etag, last_modified)
-        unproved = self.record.etag is None and self.record.last_modified is None
+        record = self.record
+        fits = same_content(Identity(etag=etag, last_modified=last_modified, total=None), record)
+        unproved = record.etag is None and record.last_modified is None
         if fits is False or (unproved and (etag is not None or last_modified is not None)):
-            self.record = replace(self.record, etag=etag, last_modified=last_modified)
+            self.record = replace(record, etag=etag, last_modified=last_modified)
             self.reset()
         return fits is not False
 

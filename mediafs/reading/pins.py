@@ -36,6 +36,8 @@ class Pins:
         self._ledger.pinned.add(name)
         self._gone.discard(name)
         await trio.to_thread.run_sync(pin, self._folder / name)
+        if name not in self._ledger.pinned:  # not any more
+            await trio.to_thread.run_sync(unpin, self._folder / name)
 
     async def remove(self, media: MediaId) -> None:
         path = self._folder / self.drop(media)

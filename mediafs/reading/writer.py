@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 
@@ -60,6 +60,26 @@ class _Do:
     then: Callable[[Exception | None], None]
 
 
+class Task(Generic[T]):
+    """Something that the thread does."""
+
+    def __init__(self) -> None:
+        self.results: list[T] = []
+        self._error: Exception | None = None
+        self._ended = trio.Event()
+
+    def end(self, error: Exception | None) -> None:
+        self._error = error
+        self._ended.set()
+
+    async def wait(self) -> T:
+        """What it returns, or raises."""
+        await self._ended.wait()
+        if self._error is not None:
+            raise self._error
+        return self.results[0]
+
+
 class Writer:
     """All methods are the loop's, but for those below."""
 
@@ -101,25 +121,15 @@ class Writer:
         """After all that was given before; `then` is called on the loop."""
         self._give(_Do(work, then))
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """After all that was given before; what it returns, or raises."""
-        done = trio.Event()
-        result: list[T] = []
-        failed: list[Exception | None] = []
-
-        def then(error: Exception | None) -> None:
-            failed.append(error)
-            done.set()
-
-        self.do(lambda: result.append(work()), then)
-        await done.wait()
-        if failed[0] is not None:
-            raise failed[0]
-        return result[0]
+    def begin(self, work: Callable[[], T]) -> Task[T]:
+        """Does it after all that was given before, and before all that will be."""
+        task: Task[T] = Task()
+        self.do(lambda: task.results.append(work()), task.end)
+        return task
 
     async def wait_done(self) -> None:
         """Until all is done that was given before."""
-        await self.run(lambda: None)
+        await self.begin(lambda: None).wait()
 
     async def aclose(self, patience_s: float = 10.0) -> None:
         """Writes what was given, takes nothing more, and lets the thread go; a disk that takes longer than

@@ -688,37 +688,69 @@ async def test_a_deletion_while_it_is_opened_leaves_nothing(tmp_path: Path, scan
     assert not open_files(tmp_path)
 
 
-@pytest.mark.parametrize("step", ["before rename", "after rename"])
-async def test_a_deletion_while_its_file_is_made_leaves_nothing(tmp_path: Path, step: str) -> None:
+@pytest.mark.parametrize("way", ["forget", "identify"])
+@pytest.mark.parametrize("step", ["before", "after"])
+async def test_what_goes_while_its_file_is_made_leaves_nothing(tmp_path: Path, step: str, way: str) -> None:
     media, content = media_of("a", MIB), content_of(MIB)
 
-    def delete(name: str, args: tuple[object, ...]) -> None:
+    def interfere(name: str, args: tuple[object, ...]) -> None:
         # In the middle of the writer's work, as the loop may at any moment.
         if name == "rename":
-            token.run_sync_soon(forget)
-            assert forgotten.wait(10)
+            token.run_sync_soon(go)
+            assert gone.wait(10)
 
-    def forget() -> None:
-        cache.forget({media.id})
-        forgotten.set()
+    def go() -> None:
+        if way == "forget":
+            cache.forget({media.id})
+        else:
+            assert not body.identify('"two"', None)
+        gone.set()
 
-    forgotten, token = threading.Event(), trio.lowlevel.current_trio_token()
+    gone, token = threading.Event(), trio.lowlevel.current_trio_token()
     async with cache_in(tmp_path) as cache:
         body = await opened(cache, media)
-        with around(**{step.split()[0]: delete}):
+        with around(**{step: interfere}):
             put(body, content)
             await body.wait_written()
-        assert forgotten.is_set()
-        assert listed(tmp_path) == []
+        assert gone.is_set()
         assert body.bytes_held == 0
+        await cache.aclose()
+        assert listed(tmp_path) == []
         body.discard()
-        fresh = await opened(cache, media)
-        assert all(put(fresh, content)), "it may be asked for anew"
-        await fresh.wait_written()
-        assert await check(fresh, content) == MIB
-        fresh.discard()
-        cache.forget({media.id})
     assert cache.statistics().bytes == 0
+    async with cache_in(tmp_path) as cache:
+        await filled(cache, media, content)
+        assert cache.held(version_of(media)) == MIB
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_what_goes_when_its_file_was_just_made_leaves_nothing(tmp_path: Path, when: str) -> None:
+    """The writer is done, and the loop was not told yet."""
+    media, content, real = media_of("a", MIB), content_of(MIB), BlockFile.write
+
+    def write(file: BlockFile, pieces: Any) -> int:
+        if when == "before":
+            trio.from_thread.run_sync(body.identify, '"two"', None, trio_token=token)
+        done = real(file, pieces)
+        if when == "after":
+            trio.from_thread.run_sync(body.identify, '"two"', None, trio_token=token)
+        return done
+
+    token = trio.lowlevel.current_trio_token()
+    async with cache_in(tmp_path) as cache:
+        body = await opened(cache, media)
+        with patch.object(BlockFile, "write", write):
+            put(body, content, 0, PIECE)
+            await body.wait_written()
+        put(body, content, PIECE)
+        await body.wait_written()
+        assert runs(body) == [(PIECE, MIB)]
+        assert len(listed(tmp_path)) == cache.statistics().files == 1
+        body.discard()
+    async with cache_in(tmp_path) as cache:
+        assert cache.held(version_of(media)) == MIB - PIECE
+        await cache.evict({media.id})
+        assert listed(tmp_path) == []
 
 
 async def test_what_is_being_read_when_it_goes_is_right_or_unavailable(tmp_path: Path) -> None:
