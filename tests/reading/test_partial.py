@@ -20,7 +20,7 @@ import trio.testing
 from mediafs.errors import Unavailable
 from mediafs.model import Media, MediaId
 from mediafs.reading.blockfile import BlockFile
-from mediafs.reading.bodyfile import BLOCK
+from mediafs.reading.bodyfile import BLOCK, name_of
 from mediafs.reading.cache import DiskCache
 from mediafs.reading.options import CacheOptions
 from mediafs.reading.partial import PartialBody
@@ -447,6 +447,40 @@ async def test_what_was_used_longest_ago_goes_first_and_nothing_that_is_open_or_
         )
 
 
+async def test_what_earlier_processes_used_longest_ago_goes_first(tmp_path: Path) -> None:
+    media = [media_of(str(number), MIB) for number in range(8)]
+    async with cache_in(tmp_path) as cache:
+        for each in media:
+            await filled(cache, each, content_of(MIB))
+    for number, each in enumerate(media):
+        used = 1_700_000_000 + (number * 5) % 8
+        os.utime(tmp_path / name_of("here", each.id), (used, used))
+    for cap in (6, 4, 2):
+        async with cache_in(tmp_path, cap * MIB + 100 * KIB) as cache:
+            kept = {number for number in range(8) if cache.held(version_of(media[number]))}
+            assert kept == {number for number in range(8) if (number * 5) % 8 >= 8 - cap}
+
+
+async def test_what_is_written_beside_the_blocks_counts_too(tmp_path: Path) -> None:
+    """Far apart, each block takes a page of the map."""
+    cap, size, most = 2 * MIB, 2 << 30, 0
+
+    def measure(name: str, args: tuple[object, ...]) -> None:
+        nonlocal most
+        most = max(most, blocks(tmp_path))
+
+    async with cache_in(tmp_path, cap) as cache:
+        body = await opened(cache, media_of("a", size))
+        with around(after=measure), slow_disk() as go:
+            for at in range(0, size, 1024 * BLOCK):
+                body.put_nowait(at, content_of(BLOCK))
+            go.set()
+            await body.wait_written()
+        assert MIB < body.bytes_held < 2 * MIB
+        body.discard()
+    assert MIB < most <= cap
+
+
 async def test_room_that_one_does_not_need_is_anothers(tmp_path: Path) -> None:
     """Room is claimed in steps of 8 MiB."""
     cap = 12 * MIB
@@ -723,8 +757,11 @@ async def test_what_goes_while_its_file_is_made_leaves_nothing(tmp_path: Path, s
         assert cache.held(version_of(media)) == MIB
 
 
+@pytest.mark.parametrize("more", [True, False])
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_what_goes_when_its_file_was_just_made_leaves_nothing(tmp_path: Path, when: str) -> None:
+async def test_what_goes_when_its_file_was_just_made_leaves_nothing(
+    tmp_path: Path, when: str, more: bool
+) -> None:
     """The writer is done, and the loop was not told yet."""
     media, content, real = media_of("a", MIB), content_of(MIB), BlockFile.write
 
@@ -742,15 +779,15 @@ async def test_what_goes_when_its_file_was_just_made_leaves_nothing(tmp_path: Pa
         with patch.object(BlockFile, "write", write):
             put(body, content, 0, PIECE)
             await body.wait_written()
-        put(body, content, PIECE)
-        await body.wait_written()
-        assert runs(body) == [(PIECE, MIB)]
-        assert len(listed(tmp_path)) == cache.statistics().files == 1
+        if more:
+            assert all(put(body, content, PIECE))
+            await body.wait_written()
+        assert runs(body) == [(PIECE, MIB)] * more
         body.discard()
+        assert cache.statistics().files == more
+    assert len(listed(tmp_path)) == more
     async with cache_in(tmp_path) as cache:
-        assert cache.held(version_of(media)) == MIB - PIECE
-        await cache.evict({media.id})
-        assert listed(tmp_path) == []
+        assert cache.held(version_of(media)) == (MIB - PIECE) * more
 
 
 async def test_what_is_being_read_when_it_goes_is_right_or_unavailable(tmp_path: Path) -> None:
