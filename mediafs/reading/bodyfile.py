@@ -32,7 +32,7 @@ _MAGIC: Final = b"mediafs1"
 _TAIL: Final = struct.Struct("<8sQII")
 _TEXT: Final = struct.Struct("<I")
 _NONE: Final = 0xFFFFFFFF
-_LONGEST_RECORD: Final = 64 * 1024
+LONGEST_RECORD: Final = 64 * 1024
 
 
 class Damaged(Exception):
@@ -96,7 +96,7 @@ def _swapped(table: array[int]) -> array[int]:
 
 def ending(record: Record, table: bytes) -> bytes:
     """All that follows the body."""
-    text = b"".join(_packed(record))
+    text = b"".join(packed(record))
     begin = _TAIL.pack(_MAGIC, record.size, len(text), 0)[:-4]
     return table + text + begin + struct.pack("<I", zlib.crc32(table + text + begin))
 
@@ -106,7 +106,7 @@ def ending_length(size: int) -> int:
     return 4 * (-(-size // BLOCK)) + 4096
 
 
-def _packed(record: Record) -> Iterator[bytes]:
+def packed(record: Record) -> Iterator[bytes]:
     texts = (record.realm, record.media, record.etag, record.last_modified, "y" if record.limited else "")
     for text in (*texts, *record.validators):
         if text is None:
@@ -116,7 +116,7 @@ def _packed(record: Record) -> Iterator[bytes]:
             yield _TEXT.pack(len(raw)) + raw
 
 
-def _unpacked(raw: bytes, size: int) -> Record:
+def unpacked(raw: bytes, size: int) -> Record:
     texts: list[str | None] = []
     at = 0
     while at < len(raw):
@@ -157,14 +157,14 @@ class BodyFile:
             raise Damaged("it is too short")
         magic, size, text_length, checksum = _TAIL.unpack(tail)
         blocks = -(-size // BLOCK)
-        if magic != _MAGIC or text_length > _LONGEST_RECORD:
+        if magic != _MAGIC or text_length > LONGEST_RECORD:
             raise Damaged("it has no end that is ours")
         if length != size + 4 * blocks + text_length + _TAIL.size:
             raise Damaged("its length is not what its end says")
         before = read_all(descriptor, size, 4 * blocks + text_length)
         if zlib.crc32(before + tail[:-4]) != checksum:
             raise Damaged("the checksum of its end does not hold")
-        return cls(_unpacked(before[4 * blocks :], size), before[: 4 * blocks])
+        return cls(unpacked(before[4 * blocks :], size), before[: 4 * blocks])
 
     def read(self, descriptor: int, offset: int, length: int) -> bytes:
         """Bytes of the body that were checked. Raises Damaged and OSError."""

@@ -1,27 +1,24 @@
-"""The disk cache: whole bodies, kept over remounts under a hard cap, and gone when their media is.
+"""The disk cache: bodies kept over remounts under a hard cap, and gone when their media is.
 
-What is in it: bodies that could only be had whole (a service without ranges, a media whose size only
-its body tells), and those of media of which each download counts. One file a media, named by a hash of
-its id, holding its newest version; so a deletion is one `unlink`, whether the folder was looked
-through yet or not.
+What is in it: whole bodies of what could only be had whole (a service without ranges, a media whose size
+only its body tells), those of media of which each download counts, and of all other media the blocks that
+were read. One file a media, named by a hash of its id, holding its newest version; so a deletion is one
+`unlink`, whether the folder was looked through yet or not.
 
-A crash, at any instant, never yields a wrong byte later. A body is filled under a temporary name, and
-only after `fsync` has returned does it get its own: so a name says that the disk has all of it. What
-is left under a temporary name is removed by the next process. Where a disk lies about `fsync`, or
-loses bytes later, the checksums of `bodyfile` tell, and the body is fetched anew.
+A crash, at any instant, never yields a wrong byte later. A whole body (`cachefiles`) is filled under a
+temporary name, and only after `fsync` has returned does it get its own: so a name says that the disk has
+all of it. Blocks (`partial`, `blockfile`) are not synced: each is written before its checksum, and is not
+there where that does not hold. What is left under a temporary name is removed by the next process. Where a
+disk lies about `fsync`, or loses bytes later, the checksums tell, and the bytes are fetched anew.
 
-The cap counts the blocks that the file system says a file takes up, and for a body under way the room
-that was granted to it before it was written; `keep_free` holds against what others leave of the disk.
-What was used longest ago goes first. Never evicted: what is open or being filled, and bodies of media
-of which each download counts, for they cannot be had again.
+The cap counts the blocks that the file system says a file takes up, and for what is being written the room
+that was granted to it before; `keep_free` holds against what others leave of the disk (`ledger`). What was
+used longest ago goes first. Never evicted: what is open or being filled, what was pinned, and bodies of
+media of which each download counts, for they cannot be had again. Blocks are written by one thread behind
+the readers (`writer`); where it is too slow, or nothing can be evicted for them, they are not kept.
 
 What is kept here is only a copy: whatever the disk refuses (full, read-only, gone) means that
 nothing is cached, one warning, and no error.
-
-A block cache for media with ranges will stand behind the same two doors. `find` will answer also for a
-version of which some blocks are held (its `Store` then gives what it has), and `make` for a
-version that is read in parts; `grant`, eviction, `forget`, `purge` and the scan stay as they are, and
-`bodyfile` gets a second kind of file, with a checksum and a mark for each block.
 """
 
 from __future__ import annotations
@@ -31,7 +28,8 @@ import os
 import secrets
 import time
 from collections.abc import Set
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -39,72 +37,77 @@ import trio
 from ..errors import LocalFailure
 from ..model import Media, MediaId, Version
 from .bodyfile import Record, ending_length, name_of
-from .cachefiles import MARGIN, STEP, Filling, Held, Whole, make_temporary, open_whole, unlink_all
-from .cachefolder import PART, Found, Usage, looked_through, purge_folder
+from .cachefiles import MARGIN, STEP, Filling, Held, Whole, unlink_all, unlinked
+from .cachefolder import PART, Found, Usage, looked_through, purge_folder, remove
+from .ledger import Ledger
 from .options import CacheOptions, CacheStatistics
+from .partial import PartialBody
+from .partials import Partials
+from .pins import Pins
+from .wholes import Wholes, is_of
+from .writer import Writer
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Count:
-    """What the cap is about, in bytes."""
-
-    held: int = 0
-    granted: int = 0
-    fillings: set[Filling] = field(default_factory=set)
-
-    @property
-    def used(self) -> int:
-        return self.held + self.granted
-
-    @property
-    def pending(self) -> int:
-        """Granted, but not taken from the disk yet."""
-        return sum(max(0, each.granted - each.allocated) for each in self.fillings)
-
-
 class DiskCache:
-    """Made by `reading`, which runs `scan` behind everything else."""
+    """Made by `reading`, which runs `scan` behind everything else, and closes it."""
 
     def __init__(self, options: CacheOptions) -> None:
         self._options = options
         self._folder = options.folder
-        self._held: dict[str, Held] = {}
-        self._count = _Count()
         self._token = secrets.token_hex(8)
         self._made = 0
         self._scanned = trio.Event()
-        self._gone: set[str] = set()
-        """Names forgotten while the folder is looked through."""
-        self._lock = trio.Lock()
+        self._ledger = Ledger(options)
+        self._held = self._ledger.held
+        self._writer = Writer()
+        self._partials = Partials(
+            ledger=self._ledger,
+            writer=self._writer,
+            paths=self._paths,
+            now=self._now,
+            complain=self._complain,
+        )
+        self._wholes = Wholes(
+            self._partials, realm=options.realm, paths=self._paths, now=self._now, complain=self._complain
+        )
+        self._pins = Pins(options.folder, options.realm, self._ledger)
         self._hits = 0
         self._clock = 0
         self._trouble: str | None = None
+
+    async def aclose(self) -> None:
+        """Ends the writer: what was put is written, nothing more is taken."""
+        await self._writer.aclose()
 
     # --- what is there -----------------------------------------------------------------------------
 
     async def scan(self) -> None:
         """Learns what earlier processes left, and removes what is of no use. Nobody waits for it but
-        who wants to put something in, and who looks for something that is not found by its name."""
+        who wants to put a whole body in, and who looks for something that is not found by its name."""
         try:
             found = await trio.to_thread.run_sync(looked_through, self._folder)
+            await self._pins.learn()
             for each in found:
                 self._learn(each)
-            async with self._lock:
-                await self._evict(self._excess(0), as_far_as_possible=True)
+            self._ledger.learned()
+            await self._writer.unlinked(self._ledger.shrink())
         except OSError as error:
             self.trouble(error)
         finally:
+            self._ledger.scanned = True
             self._scanned.set()
-            self._gone.clear()
+            self._ledger.gone.clear()
+            self._partials.put_early()
 
     def _learn(self, found: Found) -> None:
         name = found.path.name
-        if name in self._held or name in self._gone:
+        if name in self._held or name in self._ledger.gone:
             return
-        self._held[name] = Held(found.path, found.record, found.blocks, found.used)
-        self._count.held += found.blocks
+        self._ledger.add(
+            Held(found.path, found.record, found.blocks, found.used, found.body, whole=found.whole)
+        )
         self._clock = max(self._clock, found.used)
 
     async def wait_scanned(self) -> None:
@@ -118,88 +121,24 @@ class DiskCache:
     def held(self, version: Version) -> int:
         """Bytes of a version that are kept. No I/O."""
         held = self._held.get(self._name(version.media))
-        return held.record.size if held is not None and self._is_of(held.record, version) else 0
+        if held is None or not is_of(held.record, version):
+            return 0
+        if held.whole or (open_now := self._partials.held(held.path.name)) is None:
+            return held.body
+        return open_now
 
     def _name(self, media: MediaId) -> str:
         return name_of(self._options.realm, media)
 
-    def _is_of(self, record: Record, version: Version) -> bool:
-        same = record.realm == self._options.realm and record.media == version.media
-        return same and version.validator in record.validators
-
     async def find(self, version: Version) -> Whole | None:
-        """The whole body of a version, if it is kept. Discard it."""
-        name = self._name(version.media)
-        path = self._folder / name
-        held = self._held.get(name)
-        if held is None and self._scanned.is_set():
-            return None
-        if held is not None:
-            if not self._is_of(held.record, version):
-                return None
-            held.open += 1  # not evicted meanwhile
-        try:
-            opened = await trio.to_thread.run_sync(open_whole, path)
-        except OSError as error:
-            log.debug("the cached body %s cannot be opened: %s", path, error)
-            opened = None
-        except BaseException:
-            self.closed(held)
-            raise
-        if opened is None:
-            if held is not None:
-                self._drop(held)
-                self.closed(held)
-            return None
-        descriptor, body = opened
-        if held is None:
-            held = self._met(name, path, body.record, descriptor)
-        if held is None or not self._is_of(body.record, version) or not held.named:
-            os.close(descriptor)
-            self.closed(held)
-            return None
-        held.used = self._now()
-        self._hits += 1
-        mine = held
-        return Whole(
-            descriptor,
-            body,
-            damaged=lambda why: self._damaged(mine, why),
-            closed=lambda: self.closed(mine),
-        )
+        """The whole body of a version, if it is kept as such. Discard it."""
+        whole = await self._wholes.find(self._name(version.media), version)
+        self._hits += whole is not None
+        return whole
 
-    def _met(self, name: str, path: Path, record: Record, descriptor: int) -> Held | None:
-        """A body that was opened before the folder was looked through; counted as open once."""
-        if name in self._gone:
-            return None
-        held = self._held.get(name)
-        if held is None:
-            blocks = os.fstat(descriptor).st_blocks * 512
-            held = self._held[name] = Held(path, record, blocks, self._now())
-            self._count.held += blocks
-        held.open += 1
-        return held
-
-    def closed(self, held: Held | None) -> None:
-        if held is not None:
-            held.open -= 1
-            if not held.open and not held.named:
-                self._count.held -= held.blocks
-
-    def _damaged(self, held: Held, why: str) -> None:
-        if held.named:
-            log.warning("a cached body of media %s is damaged (%s): removed", held.record.media, why)
-            self._drop(held)
-            unlink_all([held.path])
-
-    def _drop(self, held: Held) -> None:
-        """It has no name any more."""
-        if held.named:
-            held.named = False
-            if self._held.get(held.path.name) is held:
-                del self._held[held.path.name]
-            if not held.open:
-                self._count.held -= held.blocks
+    def _paths(self, name: str) -> tuple[Path, Path]:
+        self._made += 1
+        return self._folder / name, self._folder / f"{name}.{self._token}-{self._made}{PART}"
 
     def _now(self) -> int:
         self._clock = max(self._clock + 1, time.time_ns())
@@ -216,146 +155,104 @@ class DiskCache:
         if room > self._options.size:
             return None
         await self._scanned.wait()
-        self._made += 1
-        name = self._name(version.media)
-        granted = _Grant()
-        if not await self._granted(granted, room):
+        return await self._wholes.make(self._name(version.media), media, version, size, room)
+
+    async def open_partial(
+        self, media: Media, version: Version, size: int, etag: str | None, last_modified: str | None
+    ) -> PartialBody | None:
+        """The body of that version as far as it is held, which may be not at all; all who open it get the
+        same. Discard it once for each time.
+
+        `etag` and `last_modified` are what the service said of the content so far; what is held of another
+        is removed. None where nothing is to be kept in blocks: without a cap, or where the body is one that
+        is kept whole.
+        """
+        known = self._held.get(self._name(version.media))
+        if known is not None and known.whole and is_of(known.record, version):
             return None
-        temporary = self._folder / f"{name}.{self._token}-{self._made}{PART}"
-        whole = 0 if size is None else size + ending_length(size)
-        try:
-            descriptor = await trio.to_thread.run_sync(make_temporary, temporary, whole)
-        except OSError as error:
-            self.trouble(error)
-            self._count.granted -= granted.granted
+        if not self._options.size or not size or media.download_once or media.fleeting:
             return None
-        except BaseException:
-            self._count.granted -= granted.granted
-            raise
+        told = replace(media, size=size).validator
         record = Record(
             realm=self._options.realm,
             media=version.media,
-            validators=(version.validator,),
-            size=0,
-            etag=None,
-            last_modified=None,
-            limited=media.download_once,
+            validators=tuple(dict.fromkeys((version.validator, told))),
+            size=size,
+            etag=etag,
+            last_modified=last_modified,
+            limited=False,
         )
-        filling = Filling(
-            self,
-            descriptor,
-            temporary=temporary,
-            final=self._folder / name,
-            record=record,
-            settled=lambda size: replace(media, size=size).validator,
-            granted=granted.granted,
-        )
-        filling.allocated = os.fstat(descriptor).st_blocks * 512
-        self._count.fillings.add(filling)
-        return filling
+        body, found = await self._partials.open(record)
+        self._hits += found
+        return body
 
-    async def grant(self, filling: Filling, room: int) -> bool:
-        return await self._granted(filling, room)
+    # --- what stays --------------------------------------------------------------------------------
 
-    async def _granted(self, to: Filling | _Grant, room: int) -> bool:
-        if room <= to.granted:
-            return True
-        async with self._lock:
-            more = room - to.granted
-            if not await self._evict(self._excess(more)) or self._excess(more) > 0:
-                self._complain("[cache] size and keep_free leave no room beside what may not be evicted")
-                return False
-            to.granted += more
-            self._count.granted += more
-            return True
-
-    def _excess(self, more: int) -> int:
-        """By how many bytes the cap or the disk has too little room for so many more."""
-        return max(self._count.used + more - self._options.size, self._short(more))
-
-    def _short(self, more: int) -> int:
-        """By how many bytes the disk has too little room for so many more."""
+    async def pin(self, media: MediaId) -> None:
+        """Its body, what there is of it and what will be, is not evicted until it is unpinned; also by later
+        processes, where the disk takes note of it."""
         try:
-            disk = os.statvfs(self._folder if self._folder.exists() else self._folder.parent)
-        except OSError:
-            return 0  # making the file will tell
-        floor = self._options.keep_free(disk.f_blocks * disk.f_frsize)
-        return floor + self._count.pending + more - disk.f_bavail * disk.f_frsize
+            await self._pins.add(media)
+        except OSError as error:
+            self.trouble(error)
 
-    async def _evict(self, short: int, *, as_far_as_possible: bool = False) -> bool:
-        """Removes what was used longest ago, until so many bytes are free; False, and removes nothing,
-        where that cannot be."""
-        if short <= 0:
-            return True
-        going: list[Held] = []
-        for held in sorted(self._evictable(), key=lambda held: held.used):
-            if short <= 0:
-                break
-            going.append(held)
-            short -= held.blocks
-        if short > 0 and not as_far_as_possible:
-            return False
-        for held in going:
-            self._drop(held)
-        with trio.CancelScope(shield=True):  # what is not counted any more must not stay
-            await trio.to_thread.run_sync(unlink_all, [held.path for held in going])
-        return short <= 0
+    async def unpin(self, media: MediaId) -> None:
+        """It is evicted like any other."""
+        await self._pins.remove(media)
 
-    def _evictable(self) -> list[Held]:
-        mine = self._options.realm
-        return [
-            held
-            for held in self._held.values()
-            if not held.open and not (held.record.limited and held.record.realm == mine)
-        ]
-
-    def took(self, filling: Filling, record: Record, descriptor: int) -> Held:
-        name = filling.final.name
-        before = self._held.get(name)
-        if before is not None:
-            self._drop(before)  # the rename has replaced it
-        self._leave(filling)
-        blocks = os.fstat(descriptor).st_blocks * 512
-        held = self._held[name] = Held(filling.final, record, blocks, self._now(), open=1)
-        self._count.held += blocks
-        return held
-
-    def let_go(self, filling: Filling) -> None:
-        self._leave(filling)
-        held = self._held.get(filling.final.name)
-        if held is not None and not held.path.exists():
-            self._drop(held)
-
-    def _leave(self, filling: Filling) -> None:
-        if filling in self._count.fillings:
-            self._count.fillings.remove(filling)
-            self._count.granted -= filling.granted
+    def pinned(self) -> set[MediaId]:
+        """What is not evicted: of what earlier processes pinned, as far as there is a body and the folder
+        was looked through."""
+        return self._pins.of(self.media())
 
     # --- what goes ---------------------------------------------------------------------------------
 
     def forget(self, media: Set[MediaId]) -> None:
         """Their bodies have no name any more when this returns; the disk has them until they are closed."""
-        names = {self._name(each) for each in media}
+        for each in media:
+            name = self._name(each)
+            there = name in self._held or self._partials.is_open(name) or not self._scanned.is_set()
+            pinned = name in self._ledger.pinned or not self._scanned.is_set()
+            self._unname(each)
+            self._partials.end(name)
+            if there and (descriptor := unlinked(self._folder / name)) is not None:
+                self._writer.do(partial(os.close, descriptor), lambda error: None)
+            if pinned:
+                unlink_all([self._pins.path(name)])
+
+    async def evict(self, media: Set[MediaId]) -> int:
+        """Removes their bodies now, pinned and open ones too; bytes that the disk got back, or gets when
+        they are closed. Blocks that are read from now on are kept again."""
+        paths = [self._folder / self._name(each) for each in media]
+        for each in media:
+            self._unname(each)
+        # By the writer: after what it is just making, and ahead of what is put from now on.
+        removing = self._writer.begin(lambda: remove(paths))
+        for each in media:
+            self._partials.reset(self._name(each))
+        return await removing.wait()
+
+    def _unname(self, media: MediaId) -> None:
+        name = self._pins.drop(media)
         if not self._scanned.is_set():
-            self._gone |= names
-        for filling in [each for each in self._count.fillings if each.final.name in names]:
-            filling.let_go()
-        for name in names:
-            held = self._held.get(name)
-            if held is not None:
-                self._drop(held)
-            if held is not None or not self._scanned.is_set():
-                unlink_all([self._folder / name])
+            self._ledger.gone.add(name)
+        self._wholes.let_go_all(name)
+        held = self._held.get(name)
+        if held is not None:
+            self._ledger.drop(held)
 
     async def purge(self) -> Usage:
         """Forgets all bodies, of whatever archive; what there was of them. Raises LocalFailure."""
         await self._scanned.wait()
-        for filling in list(self._count.fillings):
-            filling.let_go()
+        self._wholes.let_go_all()
         for held in list(self._held.values()):
-            self._drop(held)
+            self._ledger.drop(held)
+        self._pins.clear()
+        removing = self._writer.begin(lambda: purge_folder(self._folder))
+        for name in self._partials.names():
+            self._partials.reset(name)
         try:
-            return await trio.to_thread.run_sync(purge_folder, self._folder)
+            return await removing.wait()
         except OSError as error:
             raise LocalFailure(f"{self._folder} cannot be emptied: {error.strerror}") from error
 
@@ -371,22 +268,14 @@ class DiskCache:
 
     def room(self) -> int:
         """Bytes that a new body could take up, what would be evicted for it included."""
-        evictable = sum(held.blocks for held in self._evictable())
-        free = self._options.size - self._count.used + evictable
-        return max(0, min(free, evictable - self._short(0)))
+        return self._ledger.room()
 
     def statistics(self) -> CacheStatistics:
         return CacheStatistics(
-            bytes=self._count.used,
+            bytes=self._ledger.used,
             files=len(self._held),
             size=self._options.size,
             hits=self._hits,
             trouble=self._trouble,
+            queued=self._writer.queued,
         )
-
-
-@dataclass(slots=True)
-class _Grant:
-    """Room for a file that is still to be made."""
-
-    granted: int = 0

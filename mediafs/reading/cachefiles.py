@@ -30,14 +30,18 @@ STEP: Final = 4 << 20
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A whole body in the cache. Its blocks count until it is neither named nor open."""
+    """A body in the cache. Its blocks count until it is neither named nor open."""
 
     path: Path
     record: Record
     blocks: int
-    """Bytes that the disk takes up for it."""
+    """Bytes that the disk takes up for it; 0 while that is counted as granted."""
     used: int
     """When it was last used: Unix time in ns, never twice the same."""
+    body: int
+    """Bytes of the body that are held."""
+    whole: bool = True
+    """Not a file of blocks, even if it has all of them."""
     open: int = 0
     named: bool = True
 
@@ -45,7 +49,7 @@ class Held:
 class Keeper(Protocol):
     """What a file that is being filled needs of its cache."""
 
-    async def grant(self, filling: Filling, room: int) -> bool:
+    async def grant(self, to: Filling, room: int) -> bool:
         """Whether the file may take up `room` bytes of disk in all."""
         ...
 
@@ -57,7 +61,11 @@ class Keeper(Protocol):
         """It has no name any more, and will not be kept."""
         ...
 
-    def closed(self, held: Held) -> None:
+    def hold(self, name: str) -> Held | None:
+        """What has that name is not evicted until it is closed."""
+        ...
+
+    def closed(self, held: Held | None) -> None:
         """Nobody reads it any more."""
         ...
 
@@ -106,6 +114,11 @@ class Filling(Spool):
     def lasting(self) -> bool:  # type: ignore[override]
         return self._named
 
+    @property
+    def needed(self) -> int:
+        """Of what was granted it gives nothing back before it is whole."""
+        return self.granted
+
     async def put(self, offset: int, data: Data) -> None:
         if offset == 0 and self._checksums.length:
             self._checksums = Checksums()
@@ -147,6 +160,8 @@ class Filling(Spool):
         if not self._named:
             await trio.lowlevel.checkpoint()
             return
+        # Who evicts by name meanwhile must not meet this one.
+        replaced = self._keeper.hold(self.final.name)
         try:
             await self._in_thread(lambda descriptor: self._seal(descriptor, end, size))
         except OSError as error:
@@ -155,6 +170,8 @@ class Filling(Spool):
             self.let_go()
         except Unavailable:
             self.let_go()
+        finally:
+            self._keeper.closed(replaced)
         if self._named and self._descriptor is not None:
             self._held = self._keeper.took(self, record, self._descriptor)
 
@@ -275,6 +292,17 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def unlinked(path: Path) -> int | None:
+    """Takes the name away, at once; a descriptor of what had it. Closing that takes as long as it takes to
+    give its blocks back: not for the loop."""
+    descriptor = None
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with suppress(OSError):
+        path.unlink()
+    return descriptor
 
 
 def unlink_all(paths: list[Path]) -> None:

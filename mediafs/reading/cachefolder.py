@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .blockfile import held_bytes, read_map, runs_of
 from .bodyfile import BodyFile, Damaged, Record
 from .cachefiles import sync_folder
 
 PART: Final = ".part"
 """How temporary names end."""
 
+PIN: Final = ".pin"
+"""How the name of an empty file ends that says: the body of that name is not to be evicted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A whole body that an earlier process left."""
+    """A body that an earlier process left."""
 
     path: Path
     record: Record
@@ -25,6 +29,9 @@ class Found:
     """Bytes that it takes up."""
     used: int
     """When it was last used, Unix time in ns."""
+    body: int
+    """Bytes of the body that are held."""
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +44,7 @@ class Usage:
 
 
 def looked_through(folder: Path) -> list[Found]:
-    """The whole bodies there. What is of no use is removed: what is damaged, and what a process that is
+    """The bodies there. What is of no use is removed: what is damaged, and what a process that is
     gone left under a temporary name; so nothing may be filled yet. Raises OSError."""
     found = []
     try:
@@ -48,6 +55,8 @@ def looked_through(folder: Path) -> list[Found]:
         path = folder / name
         if name.endswith(PART):
             _unlink(path)
+            continue
+        if name.endswith(PIN):
             continue
         try:
             body = _found(path)
@@ -61,12 +70,49 @@ def looked_through(folder: Path) -> list[Found]:
 
 
 def _found(path: Path) -> Found:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         seen = os.fstat(descriptor)
-        return Found(path, BodyFile.at(descriptor).record, seen.st_blocks * 512, seen.st_mtime_ns)
+        try:
+            record, table = read_map(descriptor)
+            body, whole = held_bytes(runs_of(table), record.size), False
+        except Damaged:
+            record = BodyFile.at(descriptor).record
+            body, whole = record.size, True
+        return Found(path, record, seen.st_blocks * 512, seen.st_mtime_ns, body, whole)
     finally:
         os.close(descriptor)
+
+
+def pinned(folder: Path) -> set[str]:
+    """Names of bodies that are not to be evicted. Raises OSError."""
+    try:
+        return {name.removesuffix(PIN) for name in os.listdir(folder) if name.endswith(PIN)}
+    except FileNotFoundError:
+        return set()
+
+
+def pin(path: Path) -> None:
+    """Raises OSError."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    os.close(os.open(path.with_name(path.name + PIN), flags, 0o600))
+
+
+def unpin(path: Path) -> None:
+    _unlink(path.with_name(path.name + PIN))
+
+
+def remove(paths: list[Path]) -> int:
+    """Removes files, with what says that they are pinned; bytes that they took up."""
+    freed = 0
+    for path in paths:
+        with suppress(OSError):
+            there = path.lstat()
+            path.unlink()
+            freed += there.st_blocks * 512
+        unpin(path)
+    return freed
 
 
 def usage(folder: Path) -> Usage:
@@ -76,7 +122,7 @@ def usage(folder: Path) -> Usage:
         for entry in entries:
             with suppress(FileNotFoundError):
                 total += entry.stat(follow_symlinks=False).st_blocks * 512
-                files += 1
+                files += not entry.name.endswith(PIN)
     return Usage(bytes=total, files=files)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from ..errors import Changed, InvalidReply
 from ..model import Media, Span
@@ -104,16 +104,31 @@ def _check_type(content_type: str | None, media: Media) -> None:
         raise InvalidReply(f"media {media.id}: the service sent {content_type} where media was asked")
 
 
-def check_same(identity: Identity, known: Identity, media: Media) -> None:
-    """The first trait that both replies have decides. Raises Changed."""
-    for now, before in (
-        (_opaque(identity.etag), _opaque(known.etag)),
-        (identity.last_modified, known.last_modified),
+class Told(Protocol):
+    """What a service says of a content, with each reply."""
+
+    @property
+    def etag(self) -> str | None: ...
+    @property
+    def last_modified(self) -> str | None: ...
+
+
+def same_content(now: Told, before: Told) -> bool | None:
+    """Whether two replies were of one content: the first trait that both have decides. None: they have none
+    in common."""
+    for one, other in (
+        (_opaque(now.etag), _opaque(before.etag)),
+        (now.last_modified, before.last_modified),
     ):
-        if now is not None and before is not None:
-            if now != before:
-                raise Changed(f"media {media.id}: the content changed while it was read")
-            break
+        if one is not None and other is not None:
+            return one == other
+    return None
+
+
+def check_same(identity: Identity, known: Identity, media: Media) -> None:
+    """Raises Changed."""
+    if same_content(identity, known) is False:
+        raise Changed(f"media {media.id}: the content changed while it was read")
     if identity.total is not None and known.total is not None and identity.total != known.total:
         raise Changed(f"media {media.id}: the size changed while it was read")
 

@@ -11,62 +11,17 @@ from dataclasses import dataclass
 import trio
 
 from ..errors import Changed, MediafsError
-from ..model import Data, Media, Span, Version
+from ..model import Media, Span, Version
 from ..source import Body
 from .blocks import Blocks, Edition, Piece
 from .checks import Identity, accept, check_same
 from .options import ReadingOptions, Tally
+from .partial import PartialBody
 from .plan import Ask, Fetch, Join, Known, plan
 from .push import Pages, Push
 from .spool import Store
 from .stream import Stream
-
-
-class Wish:
-    """The bytes `start` up to `stop` that one read waits for.
-
-    It takes them from whatever arrives, in order, the moment they arrive: so no eviction can lose
-    them in between, and a budget of nothing still makes progress.
-    """
-
-    def __init__(self, start: int, stop: int) -> None:
-        self.missing = start
-        """The first byte not taken yet."""
-        self.stop = stop
-        self.stream: Stream | None = None
-        """The one it waits for."""
-        self._parts: list[Data] = []
-        self._news = trio.Event()
-
-    @property
-    def complete(self) -> bool:
-        return self.missing >= self.stop
-
-    def offer(self, piece: Piece) -> None:
-        """Takes what continues it."""
-        if piece.offset <= self.missing < min(piece.stop, self.stop):
-            self.take(piece.data[self.missing - piece.offset : self.stop - piece.offset])
-
-    def take(self, data: Data) -> None:
-        """Takes the bytes at `missing`."""
-        self._parts.append(data)
-        self.missing += len(data)
-
-    def taken(self) -> Data:
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-
-    def wake(self) -> None:
-        self._news.set()
-
-    async def wait_news(self, stream: Stream) -> None:
-        """Until it is complete, or its reader should think again: the stream was answered or ended,
-        the content failed, the reader was closed."""
-        self.stream = stream
-        self._news = trio.Event()
-        try:
-            await self._news.wait()
-        finally:
-            self.stream = None
+from .wish import Wish
 
 
 @dataclass(slots=True, eq=False)
@@ -127,6 +82,8 @@ class Content:
         """Held by who looks for it in the disk cache; None: that was done."""
         self.index_sought = False
         """The index behind its pictures and sounds was looked for."""
+        self.disk: PartialBody | None = None
+        """Blocks of it that are kept on disk, and where those that come are kept."""
         self.pages: Pages | None = None
         """Where the kernel takes pages of it."""
         self._options = options
@@ -180,8 +137,8 @@ class Content:
         assert size is not None
         prefix = 0
         near = wish.missing < max(self._options.gap, self._options.whole_below)
-        while near and prefix < wish.missing and (piece := self.held(prefix)) is not None:
-            prefix = piece.stop
+        while near and prefix < wish.missing and (stop := self._held_until(prefix)) > prefix:
+            prefix = stop
         answer = plan(
             Ask(offset=ask.start, stop=wish.stop, missing=wish.missing, history=history),
             Known(
@@ -193,11 +150,28 @@ class Content:
             self._options,
         )
         if not isinstance(answer, Join):
-            return answer
+            return self._up_to_what_is_held(answer, size)
         stream = self.streams[answer.flow]
         if answer.brings:
             self._use(stream, wish.stop, user)
         return stream
+
+    def _held_until(self, offset: int) -> int:
+        if (piece := self.held(offset)) is not None:
+            return piece.stop
+        return self.disk.held_until(offset) if self.disk is not None else offset
+
+    def _up_to_what_is_held(self, fetch: Fetch, size: int) -> Fetch:
+        """Not beyond the next long run that is on disk: it is not received once more."""
+        if self.disk is None or fetch.whole or fetch.span.stop is not None:
+            return fetch
+        at = self.disk.missing_until(fetch.span.start)
+        while at < size:
+            until = self.disk.held_until(at)
+            if until - at >= self._options.whole_below:
+                return Fetch(Span(fetch.span.start, at)) if at > fetch.span.start else fetch
+            at = self.disk.missing_until(until)
+        return fetch
 
     def begin(self, stream: Stream) -> None:
         """A stream starts; one that nobody waits for gives way where there are too many."""
@@ -231,6 +205,8 @@ class Content:
         if self.edition.identity is None:
             self.edition.identity = accepted.identity
         self.edition.size = accepted.size
+        if self.disk is not None:
+            self.disk.identify(accepted.identity.etag, accepted.identity.last_modified)
         if not self.media.download_once:  # no range was asked for
             self.ranges = self._tally.ranges = body.partial
         stream.answered = True
@@ -240,12 +216,22 @@ class Content:
         """Delivers new bytes and then holds them: in this order, so that none is lost."""
         if stream.scope.cancel_called:
             return
+        self._deliver(pieces)
+        for piece in pieces:
+            if stream.push is not None:
+                stream.push.offer(piece)
+            if self.disk is not None:
+                self.disk.put_nowait(piece.offset, piece.data)
+
+    def loaded(self, piece: Piece) -> None:
+        """Delivers bytes of the disk and then holds them."""
+        self._deliver([piece])
+
+    def _deliver(self, pieces: list[Piece]) -> None:
         for piece in pieces:
             for wish in self.wishes:
                 wish.offer(piece)
             self._blocks.put(self.edition, piece)
-            if stream.push is not None:
-                stream.push.offer(piece)
         for wish in self.wishes:
             self.fill(wish)
             if wish.complete:
@@ -301,8 +287,8 @@ class Content:
         """The content is not what it was: all its readers fail from now on."""
         if self.failed is None:
             self.failed = error
+        self.distrust()
         self.release()
-        self._blocks.drop(self.edition)
 
     def in_kernel(self, piece: Piece) -> None:
         """The kernel has it, and nobody is to come to it any more: held here too it would be held twice."""
@@ -311,6 +297,8 @@ class Content:
     def distrust(self) -> None:
         """A body turned out wrong after some of it was held: hold nothing of this content."""
         self._blocks.drop(self.edition)
+        if self.disk is not None:
+            self.disk.reset()
 
     def forget(self) -> None:
         """The media was deleted: fetch nothing more, hold nothing on disk, and in memory nothing longer
@@ -357,6 +345,9 @@ class Content:
         if self.spool is not None:
             self.spool.discard()
             self.spool = None
+        if self.disk is not None:
+            self.disk.discard()
+            self.disk = None
         self._wake_all()
 
     def _cancel(self, stream: Stream) -> None:

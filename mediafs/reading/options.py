@@ -36,6 +36,8 @@ class CacheStatistics:
     """Bodies that were opened here instead of being fetched."""
     trouble: str | None
     """Why something could not be kept, where that was so."""
+    queued: int = 0
+    """Bytes in memory that wait to be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,11 +81,16 @@ def plan(ask: Ask, known: Known, options: ReadingOptions) -> Join | Fetch:
         return Fetch(Span(0))
     if options.fetched_whole(known.size):
         return Fetch(Span(known.prefix), whole=True)
-    if any(before.start < ask.offset <= (before.stop or 0) for before in ask.history):
+    if goes_forward(ask.offset, ask.history):
         return Fetch(Span(ask.missing))
     if ask.offset == 0 or (not known.flows and ask.missing < options.gap):
         return Fetch(Span(known.prefix))
     return Fetch(Span(ask.missing, ask.stop))
+
+
+def goes_forward(offset: int, history: Sequence[Span]) -> bool:
+    """Whether a read there goes on from where one before it was."""
+    return any(before.start < offset <= (before.stop or 0) for before in history)
 
 
 def _brings(flow: Flow, missing: int, options: ReadingOptions) -> bool:

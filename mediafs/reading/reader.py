@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -11,13 +11,16 @@ import trio
 
 from ..errors import Changed, Denied, Late, MediafsError, NotFound, NotReady, Unavailable
 from ..model import Data, Span, Urgency, Version
-from .content import Content, Spooled, Wish
+from .blocks import Piece
+from .content import Content, Spooled
 from .options import ReadingOptions
-from .plan import Fetch
+from .partial import PartialBody
+from .plan import Fetch, goes_forward
 from .push import Pages
 from .spool import Store
 from .stores import Stores
 from .stream import Stream
+from .wish import Wish
 
 HISTORY: Final = 8
 """Reads remembered to tell whether a reader goes forward: the kernel has a few under way at once."""
@@ -25,6 +28,9 @@ HISTORY: Final = 8
 SAME_ANSWER_S: Final = 1.0
 """For how long an open file is given the service's refusal again without asking for it, and a failure
 that took long without waiting for it once more."""
+
+LOADED: Final = 1024 * 1024
+"""Bytes that come from the disk in one go: several reads for one hop to a thread."""
 
 
 class Owner(Protocol):
@@ -178,6 +184,9 @@ class Reader:
             if spool is not None and spool.store is not None and wish.stop <= spool.filled:
                 await self._take(wish, spool, spool.store)
                 continue
+            if content.disk is not None and content.disk.held_until(wish.missing) > wish.missing:
+                await self._load(wish, content.disk, history)
+                continue
             self._check_fetchable()
             self._check_refusal()
             if spool is not None and spool.stream is not None:
@@ -189,6 +198,17 @@ class Reader:
             # What failed for a stream that nobody waited for is asked anew by who waits.
             if stream.error is not None and not wish.complete and stream.urgency <= self._urgency:
                 raise stream.error
+
+    async def _load(self, wish: Wish, disk: PartialBody, history: Sequence[Span]) -> None:
+        """What the disk holds of it; more than that where the reader goes forward."""
+        at = wish.missing
+        wanted = max(wish.stop - at, LOADED) if goes_forward(at, history) else wish.stop - at
+        try:
+            data = await disk.get(at, min(wanted, disk.held_until(at) - at))
+        except Unavailable:
+            return  # It is not held any more: the next round looks elsewhere.
+        if self._content.disk is disk:
+            self._content.loaded(Piece(at, data))
 
     async def _take(self, wish: Wish, spool: Spooled, store: Store) -> None:
         missing = wish.missing

@@ -31,6 +31,9 @@ from .stream import Stream
 EDITIONS: Final = 65_536
 """Closed versions of which blocks may be held: more than blocks fit into any sensible budget."""
 
+CLOSE_S: Final = 5.0
+"""For what is still to be written to the disk cache; the rest is not kept."""
+
 
 class Reading:
     """All reading of one mount: one budget of memory, one account."""
@@ -215,4 +218,7 @@ async def reading(
                 yield service
             finally:
                 service.discard()
+                if service.cache is not None:
+                    with trio.move_on_after(CLOSE_S, shield=True):
+                        await service.cache.aclose()
                 nursery.cancel_scope.cancel()

@@ -68,9 +68,11 @@ class Stores:
             if content.sought is None:
                 return
             store = await self._cache.find(content.version) if self._cache is not None else None
-            content.sought = None
             if store is None:
+                await self._open_partial(content)
+                content.sought = None
                 return
+            content.sought = None
             record = store.record
             wanted = content.edition.size in (None, record.size) and content.spool is None
             if not wanted or not content.readers or content.forgotten or content.failed is not None:
@@ -81,6 +83,25 @@ class Stores:
                 content.found(store, record.size, identity)
             except Changed:
                 store.discard()
+
+    async def _open_partial(self, content: Content) -> None:
+        size, known = content.edition.size, content.edition.identity
+        if self._cache is None or self._given is not None or size is None or content.spool is not None:
+            return
+        etag, last_modified = (known.etag, known.last_modified) if known is not None else (None, None)
+        body = await self._cache.open_partial(content.media, content.version, size, etag, last_modified)
+        if body is None:
+            return
+        if not content.readers or content.forgotten or content.failed is not None:
+            body.discard()
+            return
+        content.disk = body
+        record = body.record
+        if known is None and body.bytes_held and (record.etag or record.last_modified):
+            # What comes from the service is held against what was kept, or bytes of two contents could meet.
+            content.edition.identity = Identity(
+                etag=record.etag, last_modified=record.last_modified, total=record.size
+            )
 
     async def rescue(self, store: Store, held: int, size: int | None, error: NoRoom) -> Store:
         """Moves the `held` bytes of a body out of a store that has no room for the rest, into memory.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
 
 from ..errors import MediafsError
@@ -9,6 +11,9 @@ from ..model import Span, Urgency
 from .blocks import Assembly
 from .plan import Flow
 from .push import Push
+
+EXACT: Final = 4 * 1024 * 1024
+"""More than any one read asks for."""
 
 
 class Stream:
@@ -51,7 +56,8 @@ class Stream:
 
     @property
     def open_ended(self) -> bool:
-        return self.stop is None and not self.whole
+        """It may run on for long, and is parked where its readers are left behind."""
+        return not self.whole and (self.stop is None or self.stop - self.start > EXACT)
 
     def end(self, size: int) -> int:
         return size if self.stop is None else self.stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import trio
@@ -30,6 +30,7 @@ from mediafs.model import (
     UserId,
     Version,
 )
+from mediafs.reading.bodyfile import Record
 from mediafs.reading.checks import Identity
 from mediafs.reading.reader import Reader
 from mediafs.source import Body
@@ -337,3 +338,121 @@ class FakeKernel:
     def forget(self) -> None:
         """As under memory pressure."""
         self._pages.clear()
+
+
+class FakeDisk:
+    """A disk cache without threads, for one media: keeps blocks, refuses some, and loses some."""
+
+    def __init__(self, chances: Iterable[bool] = (), *, block: int = 64) -> None:
+        """One of the chances is taken with each call; at False it is refused, or what was asked for lost."""
+        self._chances = deque(chances)
+        self._block = block
+        self.body: FakeBody | None = None
+        self.given = 0
+        """Bytes."""
+
+    def lucky(self) -> bool:
+        return self._chances.popleft() if self._chances else True
+
+    async def scan(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def find(self, version: Version) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def make(self, media: Media, version: Version, size: int | None) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def held(self, version: Version) -> int:
+        return 0
+
+    def forget(self, media: object) -> None:
+        if self.body is not None:
+            self.body.reset()
+
+    def statistics(self) -> None:
+        return None
+
+    async def open_partial(
+        self, media: Media, version: Version, size: int, etag: str | None, last_modified: str | None
+    ) -> FakeBody:
+        await trio.lowlevel.checkpoint()
+        if self.body is None or not self.body.identify(etag, last_modified):
+            self.body = FakeBody(self, media, size, self._block, etag, last_modified)
+        return self.body
+
+
+class FakeBody:
+    def __init__(
+        self, disk: FakeDisk, media: Media, size: int, block: int, etag: str | None, modified: str | None
+    ) -> None:
+        self._disk = disk
+        self._block = block
+        self._blocks: dict[int, bytes] = {}
+        self.record = Record(
+            realm="",
+            media=media.id,
+            validators=(),
+            size=size,
+            etag=etag,
+            last_modified=modified,
+            limited=False,
+        )
+
+    def held_until(self, offset: int) -> int:
+        number = offset // self._block
+        while number in self._blocks:
+            number += 1
+        return max(offset, min(number * self._block, self.record.size))
+
+    def missing_until(self, offset: int) -> int:
+        while offset < self.record.size and offset // self._block not in self._blocks:
+            offset = (offset // self._block + 1) * self._block
+        return min(offset, self.record.size)
+
+    @property
+    def bytes_held(self) -> int:
+        return sum(map(len, self._blocks.values()))
+
+    async def get(self, offset: int, length: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        numbers = range(offset // self._block, -(-(offset + length) // self._block))
+        if not self._disk.lucky():
+            for number in numbers:
+                self._blocks.pop(number, None)
+        if any(number not in self._blocks for number in numbers):
+            raise Unavailable("damaged")
+        got = b"".join(self._blocks[number] for number in numbers)
+        start = offset - numbers[0] * self._block
+        self._disk.given += length
+        return got[start : start + length]
+
+    def put_nowait(self, offset: int, data: Data) -> bool:
+        if not self._disk.lucky():
+            return False
+        stop = offset + len(data)
+        for number in range(-(-offset // self._block), -(-stop // self._block)):
+            at, end = number * self._block, min((number + 1) * self._block, self.record.size)
+            if end <= stop:
+                self._blocks[number] = bytes(data[at - offset : end - offset])
+        return True
+
+    def identify(self, etag: str | None, last_modified: str | None) -> bool:
+        record = self.record
+        fits = all(
+            now is None or before is None or now == before
+            for now, before in ((etag, record.etag), (last_modified, record.last_modified))
+        )
+        if not fits or (record.etag is None and record.last_modified is None):
+            self.record = replace(record, etag=etag, last_modified=last_modified)
+            self.reset()
+        return fits
+
+    def reset(self) -> None:
+        self._blocks.clear()
+
+    def discard(self) -> None:
+        pass

@@ -29,7 +29,12 @@ def options(folder: Path, *, memory: int = 4 * MIB, size: int = 1 << 30) -> Read
     """Half of the memory has no room for BIG."""
     cache = CacheOptions(folder=folder / "bytes", realm="here", size=size)
     return ReadingOptions(
-        memory=memory, window=512 * KIB, whole_below=64 * KIB, spool_directory=folder / "spool", cache=cache
+        memory=memory,
+        window=512 * KIB,
+        whole_below=64 * KIB,
+        gap=64 * KIB,
+        spool_directory=folder / "spool",
+        cache=cache,
     )
 
 
@@ -152,11 +157,111 @@ async def test_a_cut_body_is_not_kept_and_the_whole_one_is(tmp_path: Path, cut: 
     assert len(source.asked) == 2
 
 
-async def test_what_has_ranges_is_not_kept(tmp_path: Path) -> None:
-    source = ScriptedSource(BIG)
+async def looked_through(service: Reading) -> None:
+    """Until then what comes is not written, and a process that ends meanwhile leaves nothing."""
+    assert service.cache is not None
+    await service.cache.wait_scanned()
+
+
+async def test_what_was_read_is_kept_and_needs_no_service(tmp_path: Path) -> None:
+    source, media = ScriptedSource(BIG), a_media(len(BIG))
     async with process(source, tmp_path) as service:
-        assert await read_whole(service, a_media(len(BIG))) == BIG
+        await looked_through(service)
+        assert await read_whole(service, media) == BIG
+        cache = service.statistics().cache
+        assert cache is not None
+    assert len(source.asked) == 1
+    source.gone = True
+    async with process(source, tmp_path) as service:
+        await looked_through(service)
+        assert await read_whole(service, media) == BIG
+        assert service.cached(version_of(media)) == len(BIG)
+    assert len(source.asked) == 1
+
+
+async def test_of_what_is_kept_in_part_the_rest_is_fetched(tmp_path: Path) -> None:
+    source, media = ScriptedSource(BIG), a_media(len(BIG))
+    async with process(source, tmp_path) as service:
+        await looked_through(service)
+        reader = service.open(media, version_of(media))
+        assert await reader.read(2 * MIB, 256 * KIB) == BIG[2 * MIB : 2 * MIB + 256 * KIB]
+        await reader.close()
+    async with process(source, tmp_path) as service:
+        await looked_through(service)
+        assert await read_whole(service, media) == BIG
+    # Up to what is there, for it is long enough, and then the rest.
+    middle = Span(2 * MIB, 2 * MIB + 256 * KIB)
+    assert source.spans == [middle, Span(0, middle.start), Span(middle.stop or 0)]
+    assert source.sent <= len(BIG) + 3 * source.chunk
+
+
+async def test_what_is_kept_of_another_content_is_not_mixed_with_it(tmp_path: Path) -> None:
+    source, media = ScriptedSource(BIG), a_media(len(BIG))
+    async with process(source, tmp_path) as service:
+        await looked_through(service)
+        reader = service.open(media, version_of(media))
+        await reader.read(0, 1 * MIB)
+        await reader.close()
+    other = bytes(byte ^ 1 for byte in BIG)
+    source.content, source.etag = other, '"two"'
+    async with process(source, tmp_path) as service:
+        await looked_through(service)
+        reader = service.open(media, version_of(media))
+        assert await reader.read(0, READ) == BIG[:READ]
+        with pytest.raises(Changed):
+            await reader.read(2 * MIB, READ)
+        await reader.close()
+        assert await read_whole(service, media) == other, "and what was kept is gone"
+
+
+async def test_a_deleted_media_is_gone_from_the_disk(tmp_path: Path) -> None:
+    source, media = ScriptedSource(BIG), a_media(len(BIG))
+    async with process(source, tmp_path, memory=1 * MIB) as service:
+        await looked_through(service)
+        assert await read_whole(service, media) == BIG
+        reader = service.open(media, version_of(media))
+        await reader.read(0, READ)
+        service.forget({media.id})
+        assert kept(tmp_path) == []
+        with pytest.raises(Changed):
+            await reader.read(1 * MIB, READ)
+        await reader.close()
     assert kept(tmp_path) == []
+
+
+async def test_a_body_that_turns_out_wrong_is_not_kept(tmp_path: Path) -> None:
+    source, media = ScriptedSource(BIG, [Fault(extra=b"more")]), a_media(len(BIG))
+    async with process(source, tmp_path) as service:
+        await looked_through(service)
+        assert await read_whole(service, media) == BIG  # nobody waited for it when it turned out wrong
+    assert len(source.asked) == 2
+    source.gone = True
+    async with process(source, tmp_path) as service:
+        await looked_through(service)
+        reader = service.open(media, version_of(media))
+        assert await reader.read(3 * MIB, 17) == BIG[3 * MIB :], "of the second"
+        with pytest.raises(Changed):
+            await reader.read(0, READ)
+        await reader.close()
+
+
+async def test_a_disk_that_breaks_while_it_is_read_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, media = ScriptedSource(BIG), a_media(len(BIG))
+    async with process(source, tmp_path) as service:
+        await looked_through(service)
+        assert await read_whole(service, media) == BIG
+    (file,) = kept(tmp_path)
+    with (tmp_path / "bytes" / file).open("r+b") as body:
+        body.seek(1 * MIB)
+        body.write(bytes(64 * KIB))
+    async with process(source, tmp_path) as service:
+        await looked_through(service)
+        assert await read_whole(service, media) == BIG
+    assert 2 <= len(source.asked) <= 3
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["WARNING"]
+    caplog.clear()
 
 
 async def test_a_content_of_which_another_etag_was_seen_is_fetched_anew(tmp_path: Path) -> None:

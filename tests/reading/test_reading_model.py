@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import trio
 from hypothesis import event, given, settings
@@ -13,10 +14,20 @@ from hypothesis import strategies as st
 from mediafs.errors import MediafsError, Unavailable
 from mediafs.model import Version
 from mediafs.reading import ReadingOptions, Store, reading
+from mediafs.reading.cache import DiskCache
 from mediafs.reading.reader import Reader
 from mediafs.reading.service import Reading
 
-from .scripted import FakeKernel, Fault, MemoryStore, ScriptedSource, a_media, some_bytes, version_of
+from .scripted import (
+    FakeDisk,
+    FakeKernel,
+    Fault,
+    MemoryStore,
+    ScriptedSource,
+    a_media,
+    some_bytes,
+    version_of,
+)
 
 
 @dataclass(frozen=True)
@@ -217,6 +228,8 @@ class Case:
     change_at_s: float
     straight: bool
     through_kernel: bool
+    disk: list[bool] | None
+    """What the disk cache does; None: there is none."""
 
 
 common = partial(
@@ -229,6 +242,7 @@ common = partial(
     pace_s=st.sampled_from([0.0, 0.01, 0.2]),
     change_at_s=st.sampled_from([math.inf, math.inf, 0.0, 0.3, 2.0, 20.0]),
     straight=st.booleans(),
+    disk=st.one_of(st.none(), st.lists(st.booleans(), max_size=20)),
 )
 readers_anyhow = st.lists(steps, min_size=1, max_size=3)
 readers_forward = st.lists(st.lists(forward, min_size=1, max_size=6), min_size=1, max_size=3)
@@ -248,6 +262,11 @@ def test_no_read_returns_a_wrong_byte(case: Case) -> None:
 )
 def test_no_page_that_is_put_ahead_is_a_wrong_one(case: Case) -> None:
     check(case)
+
+
+def use_disk(service: Reading, disk: FakeDisk) -> None:
+    service.cache = cast(DiskCache, disk)
+    service.stores._cache = cast(DiskCache, disk)
 
 
 def check(case: Case) -> None:
@@ -270,6 +289,9 @@ def check(case: Case) -> None:
 
     async def main() -> None:
         async with reading(source, case.options, make_store=make_store) as service:
+            disk = FakeDisk(case.disk) if case.disk is not None else None
+            if disk is not None:
+                use_disk(service, disk)
             async with trio.open_nursery() as changing:
                 changing.start_soon(model.change, case.change_at_s)
                 async with trio.open_nursery() as nursery:
@@ -279,6 +301,7 @@ def check(case: Case) -> None:
             statistics = service.statistics()
             assert (statistics.readers, statistics.streams, statistics.spools) == (0, 0, 0)
             assert source.open_bodies == 0
+            event(f"of the disk: {disk is not None and disk.given > 0}")
             event(f"put ahead: {sum(kernel.stored for kernel in model.kernels.values()) > 0}")
             assert statistics.gets == len(source.asked)
             # Bytes that arrive in the moment of a cancellation count as sent only.

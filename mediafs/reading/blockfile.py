@@ -1,0 +1,303 @@
+"""One body of which some blocks are held, as a sparse file: the blocks in their places, and behind them
+which there are.
+
+    body        `size` bytes; what is not held is a hole
+    map         4 bytes for each `BLOCK` of the body: 0 where it is not held, else its checksum
+    record      whose bytes they are
+    tail        magic, size, length of the record, CRC-32 of record and tail
+
+All but blocks and map is written once, under a temporary name. A block is written before its entry in the
+map, and held against it whenever it is read. So whatever order the disk writes in, and wherever a crash or
+a power cut ends it: a block that is not what was put is one whose checksum does not hold, and is not there.
+That needs no `fsync`.
+
+All of it blocks, and runs in threads: `write` and `close` in the writer's only, one at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+import sys
+import time
+import zlib
+from array import array
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from .bodyfile import BLOCK, LONGEST_RECORD, Damaged, Record, packed, read_all, unpacked, write_all
+from .runs import Runs
+
+_MAGIC: Final = b"mediafs2"
+_TAIL: Final = struct.Struct("<8sQII")
+_ENTRY: Final = 4
+_AT_ONCE: Final = 1 << 20
+"""Bytes that are summed and then written: still in the processor's cache by then."""
+_VECTORS: Final = 512
+"""Buffers of one write; Linux takes 1024."""
+_FLAGS: Final = re.compile(rb"\x01+")
+
+
+class Piece(NamedTuple):
+    """Whole blocks of a body, from block number `first` on."""
+
+    first: int
+    stop: int
+    data: memoryview
+
+
+def blocks_of(size: int) -> int:
+    """Of how many blocks a body of so many bytes is made."""
+    return -(-size // BLOCK)
+
+
+def checksum(data: memoryview | bytes) -> int:
+    """Never 0, which stands for what is not held."""
+    return zlib.crc32(data) or 0xFFFFFFFF
+
+
+class BlockFile:
+    """Made when the first blocks are written. Its table is shared: an entry is set by the writer after its
+    block is on disk, and taken away by whoever finds that it does not hold."""
+
+    def __init__(self, record: Record, final: Path, temporary: Path | None = None) -> None:
+        self.record = record
+        self.path = final
+        self.blocks = blocks_of(record.size)
+        self.dead = False
+        """It is to have no name any more, and nothing more is written."""
+        self.writable = True
+        self._temporary = temporary
+        self._descriptor: int | None = None
+        self._table = array("I", bytes(_ENTRY * self.blocks))
+        assert self._table.itemsize == _ENTRY
+
+    @classmethod
+    def at(cls, path: Path) -> BlockFile | None:
+        """What an earlier process, or an earlier opening, left; None where there is nothing of the kind.
+
+        Raises OSError.
+        """
+        writable = True
+        flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            try:
+                descriptor = os.open(path, os.O_RDWR | flags)
+            except FileNotFoundError:
+                raise
+            except OSError:  # it, or the disk, can only be read
+                writable = False
+                descriptor = os.open(path, os.O_RDONLY | flags)
+        except FileNotFoundError:
+            return None
+        try:
+            record, table = read_map(descriptor)
+            file = cls(record, path)
+            file._descriptor, file._table, file.writable = descriptor, table, writable
+            with suppress(OSError):  # of a disk that can only be read
+                now = time.time_ns()
+                os.utime(descriptor, ns=(now, now))  # when it was last used, for the next process
+        except BaseException as error:
+            os.close(descriptor)
+            if isinstance(error, Damaged):
+                return None
+            raise
+        return file
+
+    def held(self) -> Runs:
+        return runs_of(self._table)
+
+    @property
+    def is_open(self) -> bool:
+        return self._descriptor is not None
+
+    def allocated(self) -> int:
+        """Bytes that the disk takes up for it. Raises OSError."""
+        return 0 if self._descriptor is None else os.fstat(self._descriptor).st_blocks * 512
+
+    # --- the writer's thread -----------------------------------------------------------------------
+
+    def write(self, pieces: Sequence[Piece]) -> int:
+        """Writes blocks, and then that they are there; what the disk takes up for the file then.
+
+        Raises OSError, and then none of them counts. Does nothing where the file is dead.
+        """
+        if self.dead:
+            return self.allocated()
+        if self._descriptor is None:
+            self._descriptor = self._make()
+        descriptor = self._descriptor
+        entries: list[tuple[int, array[int]]] = []
+        for group in _groups(pieces):
+            sums = array("I")
+            for piece in group:
+                for at in range(0, len(piece.data), BLOCK):
+                    sums.append(checksum(piece.data[at : at + BLOCK]))
+            _write_vector(descriptor, [piece.data for piece in group], group[0].first * BLOCK)
+            if entries and entries[-1][0] + len(entries[-1][1]) == group[0].first:
+                entries[-1][1].extend(sums)
+            else:
+                entries.append((group[0].first, sums))
+        for first, sums in entries:
+            write_all(descriptor, _little(sums), self.record.size + _ENTRY * first)
+            self._table[first : first + len(sums)] = sums
+        return self.allocated()
+
+    def clear(self, first: int, stop: int) -> None:
+        """Writes what the map says of these blocks anew. Raises OSError."""
+        if self._descriptor is not None and self.writable and not self.dead:
+            write_all(self._descriptor, _little(self._table[first:stop]), self.record.size + _ENTRY * first)
+
+    def close(self) -> None:
+        """Raises OSError: what was written may not all be there, as the checksums will tell."""
+        descriptor, self._descriptor = self._descriptor, None
+        self.writable = False
+        if descriptor is not None:
+            if self.dead:  # it may have become so just when it got its name
+                unlink_same(self.path, descriptor)
+            os.close(descriptor)
+
+    def _make(self) -> int:
+        assert self._temporary is not None
+        self._temporary.parent.mkdir(mode=0o700, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self._temporary, flags, 0o600)
+        try:
+            end = _ending(self.record)
+            write_all(descriptor, end, self.record.size + _ENTRY * self.blocks)
+            self._temporary.rename(self.path)
+            if self.dead:  # it became so meanwhile: who said so may have looked for the name before
+                unlink_same(self.path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            with suppress(OSError):
+                self._temporary.unlink()
+            raise
+        return descriptor
+
+    # --- any thread --------------------------------------------------------------------------------
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the body that were checked. Raises BadBlocks and OSError."""
+        first, stop = offset // BLOCK, blocks_of(offset + length)
+        start = first * BLOCK
+        end = min(stop * BLOCK, self.record.size)
+        if self._descriptor is None:
+            raise BadBlocks(first, stop, "the file is gone")
+        raw = read_all(self._descriptor, start, end - start)
+        data = memoryview(raw)
+        for number in range(first, stop):
+            entry = self._table[number]
+            block = data[(number - first) * BLOCK : (number - first + 1) * BLOCK]
+            if entry == 0 or len(block) != min(BLOCK, self.record.size - number * BLOCK):
+                raise BadBlocks(number, number + 1, f"block {number} is not there")
+            if checksum(block) != entry:
+                raise BadBlocks(number, number + 1, f"the checksum of block {number} does not hold")
+        if (start, end) == (offset, offset + length):
+            return raw
+        return bytes(data[offset - start : offset - start + length])
+
+    def strike(self, first: int, stop: int) -> None:
+        """These blocks do not hold: the map does not name them any more, in memory."""
+        for number in range(first, stop):
+            self._table[number] = 0
+
+
+class BadBlocks(Exception):
+    """Blocks that cannot be believed."""
+
+    def __init__(self, first: int, stop: int, why: str) -> None:
+        super().__init__(why)
+        self.first = first
+        self.stop = stop
+
+
+def read_map(descriptor: int) -> tuple[Record, array[int]]:
+    """Whose body it is, and the map. Raises Damaged for what is no such file, OSError."""
+    there = os.fstat(descriptor)
+    if not stat.S_ISREG(there.st_mode):
+        raise Damaged("it is no file")
+    tail = read_all(descriptor, there.st_size - _TAIL.size, _TAIL.size) if there.st_size > _TAIL.size else b""
+    if len(tail) != _TAIL.size:
+        raise Damaged("it is too short")
+    magic, size, text_length, crc = _TAIL.unpack(tail)
+    entries = _ENTRY * blocks_of(size)
+    if magic != _MAGIC or text_length > LONGEST_RECORD:
+        raise Damaged("it has no end that is ours")
+    if there.st_size != size + entries + text_length + _TAIL.size:
+        raise Damaged("its length is not what its end says")
+    raw = read_all(descriptor, size, entries + text_length)
+    if len(raw) != entries + text_length or zlib.crc32(raw[entries:] + tail[:-4]) != crc:
+        raise Damaged("the checksum of its end does not hold")
+    try:
+        record = unpacked(raw[entries:], size)
+    except (ValueError, struct.error) as error:
+        raise Damaged(f"its record cannot be read: {error}") from error
+    table = array("I")
+    table.frombytes(raw[:entries])
+    if sys.byteorder == "big":
+        table.byteswap()
+    return record, table
+
+
+def runs_of(table: array[int]) -> Runs:
+    runs = Runs()
+    for run in _FLAGS.finditer(bytes(map(bool, table))):
+        runs.add(run.start(), run.end())
+    return runs
+
+
+def held_bytes(runs: Runs, size: int) -> int:
+    """Bytes of a body of which these blocks are held."""
+    blocks = blocks_of(size)
+    last = runs.held_until(blocks - 1) >= blocks if blocks else False
+    return runs.total * BLOCK - (blocks * BLOCK - size if last else 0)
+
+
+def unlink_same(path: Path, descriptor: int) -> None:
+    """Takes that name from the open file, where it is still its own."""
+    with suppress(OSError):
+        there, ours = path.lstat(), os.fstat(descriptor)
+        if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+            path.unlink()
+
+
+def _ending(record: Record) -> bytes:
+    text = b"".join(packed(record))
+    begin = _TAIL.pack(_MAGIC, record.size, len(text), 0)[:-4]
+    return text + begin + struct.pack("<I", zlib.crc32(text + begin))
+
+
+def _little(table: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        table = array("I", table)
+        table.byteswap()
+    return table.tobytes()
+
+
+def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Pieces that follow one another, as far as they are written at once."""
+    groups: list[list[Piece]] = []
+    length = 0
+    for piece in sorted(pieces, key=lambda piece: piece.first):
+        follows = groups and groups[-1][-1].stop == piece.first
+        if follows and length + len(piece.data) <= _AT_ONCE and len(groups[-1]) < _VECTORS:
+            groups[-1].append(piece)
+            length += len(piece.data)
+        else:
+            groups.append([piece])
+            length = len(piece.data)
+    return groups
+
+
+def _write_vector(descriptor: int, parts: list[memoryview], offset: int) -> None:
+    written = os.pwritev(descriptor, parts, offset)
+    for part in parts:
+        if written < len(part):
+            write_all(descriptor, part[max(written, 0) :], offset + max(written, 0))
+        written -= len(part)
+        offset += len(part)

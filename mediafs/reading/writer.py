@@ -1,0 +1,218 @@
+"""The thread that changes the disk cache behind the readers: it unlinks what was evicted, writes what was
+put, closes what was read, and tells the loop.
+
+There is one, so that a disk is not asked for many things at once, and so that what was unlinked to make room
+is gone before that room is written. It is one of trio's own threads, taken when there is something to
+do, and given back when there was nothing for `LINGER_S`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Final, Generic, Protocol, TypeVar
+
+import trio
+
+from .blockfile import Piece
+from .cachefiles import unlink_all
+
+log = logging.getLogger(__name__)
+
+BOUND: Final = 32 << 20
+"""Bytes that wait to be written, of all files: a third of a second of a disk that writes 100 MB/s."""
+
+BATCH: Final = 8 << 20
+"""Bytes that are written before the loop is told."""
+
+LINGER_S: Final = 1.0
+
+T = TypeVar("T")
+
+
+class Target(Protocol):
+    """A file that is written to."""
+
+    def write(self, pieces: Sequence[Piece]) -> int:
+        """In the thread. Raises OSError."""
+        ...
+
+    def written(self, pieces: Sequence[Piece], outcome: int | Exception) -> None:
+        """On the loop: what `write` returned, or why it failed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    target: Target
+    piece: Piece
+
+
+@dataclass(frozen=True, slots=True)
+class _Do:
+    work: Callable[[], None]
+    then: Callable[[Exception | None], None]
+
+
+class Task(Generic[T]):
+    """Something that the thread does."""
+
+    def __init__(self) -> None:
+        self.results: list[T] = []
+        self._error: Exception | None = None
+        self._ended = trio.Event()
+
+    def end(self, error: Exception | None) -> None:
+        self._error = error
+        self._ended.set()
+
+    async def wait(self) -> T:
+        """What it returns, or raises."""
+        await self._ended.wait()
+        if self._error is not None:
+            raise self._error
+        return self.results[0]
+
+
+class Writer:
+    """All methods are the loop's, but for those below."""
+
+    def __init__(self) -> None:
+        self.queued = 0
+        """Bytes that wait to be written."""
+        self._jobs: SimpleQueue[_Write | _Do | None] = SimpleQueue()
+        self._unlinks: deque[list[Path]] = deque()
+        self._told: deque[Callable[[], None]] = deque()
+        self._lock = threading.Lock()
+        self._running = False
+        """Guarded by the lock: there is a thread that will look into the queue again."""
+        self._ending = False
+        self._token: trio.lowlevel.TrioToken | None = None
+
+    def write(self, target: Target, piece: Piece) -> bool:
+        """Whether it is going to be written; the data may not be changed until then."""
+        size = len(piece.data)
+        if self._ending or self.queued + size > BOUND:
+            return False
+        self.queued += size
+        self._give(_Write(target, piece))
+        return True
+
+    def unlink(self, paths: list[Path]) -> None:
+        """Before anything is written that is given from now on."""
+        if paths:
+            self._unlinks.append(paths)
+            self._give(None)
+
+    async def unlinked(self, paths: list[Path]) -> None:
+        """When they are."""
+        if paths:
+            with trio.CancelScope(shield=True):  # what is not counted any more must not stay
+                self.unlink(paths)
+                await self.wait_done()
+
+    def do(self, work: Callable[[], None], then: Callable[[Exception | None], None]) -> None:
+        """After all that was given before; `then` is called on the loop."""
+        self._give(_Do(work, then))
+
+    def begin(self, work: Callable[[], T]) -> Task[T]:
+        """Does it after all that was given before, and before all that will be."""
+        task: Task[T] = Task()
+        self.do(lambda: task.results.append(work()), task.end)
+        return task
+
+    async def wait_done(self) -> None:
+        """Until all is done that was given before."""
+        await self.begin(lambda: None).wait()
+
+    async def aclose(self, patience_s: float = 10.0) -> None:
+        """Writes what was given, takes nothing more, and lets the thread go; a disk that takes longer than
+        `patience_s` is not waited for."""
+        self._ending = True
+        with trio.move_on_after(patience_s, shield=True):
+            await self.wait_done()
+
+    def _give(self, job: _Write | _Do | None) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._jobs.put(job)
+        with self._lock:
+            start, self._running = not self._running, True
+        if start:
+            trio.lowlevel.start_thread_soon(self._run, lambda outcome: None, "mediafs disk cache")
+
+    # --- the thread --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=0 if self._ending else LINGER_S)
+            except Empty:
+                with self._lock:
+                    if self._jobs.empty():
+                        self._running = False
+                        return
+                continue
+            self._work(job)
+            job = None  # its data is not to wait for the next one
+            self._tell()
+
+    def _work(self, job: _Write | _Do | None) -> None:
+        """That job, and as many as follow it and are written at once."""
+        batch: dict[Target, list[Piece]] = {}
+        size = 0
+        while isinstance(job, _Write):
+            batch.setdefault(job.target, []).append(job.piece)
+            size += len(job.piece.data)
+            if size >= BATCH:
+                job = None
+                break
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                job = None
+        while self._unlinks:
+            unlink_all(self._unlinks.popleft())
+        for target, pieces in batch.items():
+            self._write(target, pieces)
+        if job is not None:
+            error: Exception | None = None
+            try:
+                job.work()
+            except Exception as failure:
+                error = failure
+            then = job.then
+            self._told.append(lambda: then(error))
+
+    def _write(self, target: Target, pieces: list[Piece]) -> None:
+        outcome: int | Exception
+        try:
+            outcome = target.write(pieces)
+        except Exception as error:
+            outcome = error
+        size = sum(len(piece.data) for piece in pieces)
+
+        def tell() -> None:
+            self.queued -= size
+            target.written(pieces, outcome)
+
+        self._told.append(tell)
+
+    def _tell(self) -> None:
+        if self._told and self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._hear, idempotent=True)
+
+    # --- the loop ----------------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        while self._told:
+            try:
+                self._told.popleft()()
+            except Exception:  # it would end the loop
+                log.exception("the disk cache stumbled")
