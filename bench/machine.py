@@ -1,0 +1,63 @@
+"""What this machine is, and what it lacks for a run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Final
+
+from .rig import BIN, REPOSITORY, run
+
+_DEBIAN: Final = {
+    "nginx": "nginx-light",
+    "ip": "iproute2",
+    "curl": "curl",
+    "ffmpeg": "ffmpeg",
+    "ffprobe": "ffmpeg",
+    "openssl": "openssl",
+    "fusermount3": "fuse3",
+}
+
+
+def missing() -> list[str]:
+    """What must be done before a run, a command each where there is one."""
+    lacks = []
+    if os.geteuid() != 0:
+        lacks.append("to be root (network namespaces, TUN devices): sudo bench/run")
+    for device in ("/dev/net/tun", "/dev/fuse"):
+        if not Path(device).exists():
+            lacks.append(f"{device}, which the kernel or the container's host must provide")
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    if packages := sorted({of for tool, of in _DEBIAN.items() if shutil.which(tool, path=path) is None}):
+        lacks.append(f"apt-get install --no-install-recommends {' '.join(packages)}")
+    if importlib.util.find_spec("matplotlib") is None or not (BIN / "rclone").exists():
+        lacks.append(".venv/bin/python -m pip install -r bench/requirements.txt")
+    return lacks
+
+
+def facts() -> dict[str, str]:
+    """For the report: what figures depend on."""
+    memory_kib = next(
+        int(line.split()[1])
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemTotal:")
+    )
+    commit, _ = run("git", "-C", str(REPOSITORY), "log", "-1", "--format=%h")
+    return {
+        "cores": str(os.cpu_count()),
+        "processor": _processor(),
+        "memory": f"{memory_kib / 2**20:.0f} GiB",
+        "kernel": platform.release().partition("-")[0],
+        "congestion control": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
+        "commit": commit.strip(),
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
