@@ -18,7 +18,7 @@ Judged = Sequence[tuple[Work, Target, Outcome | None]]
 
 
 def draw(judged: Judged, path: Path) -> None:
-    """An SVG of two panels: how many times as fast, and how much of what is allowed. The mark is the target."""
+    """An SVG of two panels: how many times as fast, and how much of what is allowed; marks are targets."""
     matplotlib.use("svg")
     matplotlib.rcParams |= {"svg.hashsalt": "mediafs", "font.size": 9}
     known = [(work, target, result) for work, target, result in judged if result is not None]

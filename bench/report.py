@@ -110,8 +110,8 @@ def document(run: Run) -> str:
     lines = [
         "# Reading, measured beside rclone",
         "",
-        f"Written by `bench/run` from {head['rounds']} rounds (seed {head['seed']}): {met} of {len(every)} targets",
-        "are met. Cells are medians, [lowest..highest] beside them; ratios are those of medians of the same run.",
+        f"Written by `bench/run`: {head['rounds']} rounds, seed {head['seed']}; {met} of {len(every)} targets met.",
+        "Cells are medians, [lowest..highest] beside them; ratios are of medians of the same run.",
         "",
         "![Ratios and targets](benchmarks.svg)",
         "",
@@ -130,16 +130,17 @@ def document(run: Run) -> str:
 _METHOD: Final = """
 Method:
 
-- Competitors read the same bytes from the same nginx: rclone (`:http:`) and curl by name, mediafs by the API's
-  download path, which nginx maps to the same files. The files lie in memory, caches on disk.
-- Each sample is a fresh process with empty caches, mounted and listed (`ls -l`) before the clock starts. Rounds are
-  interleaved, and each has the competitors in another order.
-- `rclone` is as it comes (`--vfs-cache-mode off`); `full` with that cache mode; `tuned` with 4 chunk streams of 16M
-  and `--buffer-size 64M`. mediafs is as it comes, or with `size = "0"` where it says "disk cache off".
-- A reader asks for 128 KiB, then for 1 MiB at a time. Everything that was read is compared with what is served,
-  after the clock: by SHA-256, `diff -rq`, or what ffprobe says of the original.
+- Competitors read the same bytes from the same nginx: rclone (`:http:`) and curl by name, mediafs by the
+  API's download path, which nginx maps to the same files. The files lie in memory, caches on disk.
+- Each sample is a fresh process with empty caches, mounted and listed (`ls -l`) before the clock starts.
+  Rounds are interleaved, and each has the competitors in another order.
+- `rclone` is as it comes (`--vfs-cache-mode off`); `full` with that cache mode; `tuned` with 4 chunk streams
+  of 16M and `--buffer-size 64M`. mediafs is as it comes, or with `size = "0"` where it says "disk cache off".
+- A reader asks for 128 KiB, then for 1 MiB at a time. What was read is compared with what is served, after
+  the clock, in every round: by SHA-256 (curl: its length), `diff -rq`, or what ffprobe says of the original.
 - CPU is that of the daemon, its threads and children, user and system, while the clock runs; memory its peak.
-  curl's is of its process. "in-memory pyfuse3" serves one file from memory: what is left is the cost of FUSE itself.
+  curl's is of its process.
+- "in-memory pyfuse3" serves one file from memory: what is left is the cost of FUSE in Python.
 """
 
 

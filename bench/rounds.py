@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .machine import facts
+from .machine import facts, warm_memory
 from .media import MIB, Library
 from .peers import PEERS, Stage, versions
 from .rig import Failure, run
@@ -58,6 +58,7 @@ def measure(works: Sequence[Work], rounds: int, seed: int, places: Places) -> in
 
         scratch = folder(places.scratch)
         print("making the files", flush=True)
+        warm_memory()
         library = Library(folder(places.memory), {work.group for work in works}, seed)
         near = stack.enter_context(serving(library, scratch / "near", host="127.0.0.1"))
         origins, link = dict(zip(("plain", "tls"), near, strict=True)), {}

@@ -1,6 +1,6 @@
 """The Apizee API of the benchmark's media: `python -m bench.service CATALOGUE`.
 
-The sandbox's own twin, with records that claim the files which nginx serves; their bytes are never asked of it.
+The sandbox's own twin, with records that claim the files which nginx serves; nobody asks it for their bytes.
 Prints its port; ends with standard input.
 """
 

@@ -1,4 +1,4 @@
-"""What must be reached, and the arithmetic that says whether it was. No other module of the package is used."""
+"""What must be reached, and the arithmetic that says whether it was."""
 
 from __future__ import annotations
 
