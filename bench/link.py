@@ -1,9 +1,9 @@
 """A link of 30 ms and 1 Gbit/s between two TUN devices: `python -m bench.link NEAR FAR`.
 
 Both devices hand over whole TCP segments of up to 64 KiB (IFF_VNET_HDR with TSO), so Python is quick enough.
-Each way has its own line: packets leave one after the other at the rate, arrive half the round trip later, and
-are dropped where the queue is full. Says `ready` when both devices are there; ends with standard input, and the
-devices with it.
+Each way has its own line: packets leave one after the other at the rate, arrive half the round trip later,
+and are dropped where the queue is full. Says `ready` when both devices are there; ends with standard input,
+and the devices with it.
 """
 
 from __future__ import annotations
