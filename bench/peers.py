@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -103,7 +104,9 @@ def _local(stage: Stage) -> Iterator[Subject]:
     folder = stage.scratch / "local"
     folder.mkdir()
     for file in stage.library.group(stage.group):
-        shutil.copy(file.path, folder)
+        copy = shutil.copy(file.path, folder)
+        with open(copy, "rb") as written:
+            os.fsync(written.fileno())  # else it is being written while it is read
     yield Subject(folder)
 
 

@@ -1,7 +1,7 @@
 """One reading program: `python -I -S reader.py sequential PATH` or `random PATH OFFSET...`.
 
-Says `ready`; reads when it is given a line, and tells its times in one line of JSON; when given another, tells
-the SHA-256 of what it read, and ends. A sequential reader hashes what the kernel has kept for its
+Says `ready`; reads when it is given a line, and tells its times in one line of JSON; when given another,
+tells the SHA-256 of what it read, and ends. A sequential reader hashes what the kernel has kept for its
 descriptor: those are the very bytes that it was given.
 """
 

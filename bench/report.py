@@ -110,8 +110,7 @@ def document(run: Run) -> str:
     lines = [
         "# Reading, measured beside rclone",
         "",
-        f"Written by `bench/run`: {head['rounds']} rounds, seed {head['seed']}; {met} of {len(every)} targets",
-        "met.",
+        f"Written by `bench/run` after {head['rounds']} rounds: {met} of {len(every)} targets are met.",
         "Cells are medians, [lowest..highest] beside them; ratios are of medians of the same run.",
         "",
         "![Ratios and targets](benchmarks.svg)",
