@@ -117,7 +117,7 @@ MEDIAFS_UNCACHED: Final = "mediafs, disk cache off"
 RCLONE: Final = "rclone"
 RCLONE_FULL: Final = "rclone full"
 RCLONE_TUNED: Final = "rclone tuned"
-RCLONE_FULL_TUNED: Final = "rclone full tuned"
+RCLONE_FULL_TUNED: Final = "rclone full, 4 streams"
 CURL: Final = "curl"
 MEMORYFS: Final = "in-memory pyfuse3"
 LOCAL: Final = "local file"
@@ -128,7 +128,7 @@ PEERS: Final[dict[str, Peer]] = {
     RCLONE: _rclone(),
     RCLONE_FULL: _rclone("--vfs-cache-mode", "full"),
     RCLONE_TUNED: _rclone(*_CHUNKS, "--buffer-size", "64M"),
-    RCLONE_FULL_TUNED: _rclone("--vfs-cache-mode", "full", *_CHUNKS, "--buffer-size", "64M"),
+    RCLONE_FULL_TUNED: _rclone("--vfs-cache-mode", "full", *_CHUNKS),
     CURL: _curl,
     MEMORYFS: _memoryfs,
     LOCAL: _local,

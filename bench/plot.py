@@ -39,7 +39,8 @@ def draw(judged: Judged, path: Path) -> None:
 
 
 def _label(work: Work, target: Target, result: Outcome) -> str:
-    against = f" : {result.against}" if result.against else ""
+    best = "the best, " if len(target.theirs) > 1 else ""
+    against = f" : {best}{result.against}" if result.against else ""
     return f"{work.name}\n{MEASURES[target.measure]}, {target.ours}{against}"
 
 

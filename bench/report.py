@@ -1,4 +1,4 @@
-"""Tables and a plot of a run's raw results: `bench/report FOLDER [--write]`."""
+"""Tables and a plot of raw results: `bench/report FOLDER... [--write]`."""
 
 from __future__ import annotations
 
@@ -36,10 +36,19 @@ class Run:
         return [(target, outcome(target, values)) for target in work.targets]
 
 
-def load(folder: Path) -> Run:
-    """What `bench/run` left in *folder*, a later line of the same kind adding to the earlier ones."""
-    lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-    return Run(lines[0], lines[1:])
+def load(*folders: Path) -> Run:
+    """What `bench/run` left in *folders*. A work comes from the last of them that has it, whole."""
+    head: dict[str, Any] = {}
+    works: dict[str, list[dict[str, Any]]] = {}
+    for folder in folders:
+        first, *samples = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+        link, rounds = (
+            first["link"] or head.get("link", {}),
+            min(first["rounds"], head.get("rounds", sys.maxsize)),
+        )
+        head = first | {"link": link, "rounds": rounds}
+        works |= {name: [s for s in samples if s["work"] == name] for name in {s["work"] for s in samples}}
+    return Run(head, [sample for samples in works.values() for sample in samples])
 
 
 def text(run: Run) -> str:
@@ -134,8 +143,9 @@ Method:
   API's download path, which nginx maps to the same files. The files lie in memory, caches on disk.
 - Each sample is a fresh process with empty caches, mounted and listed (`ls -l`) before the clock starts.
   Rounds are interleaved, and each has the competitors in another order.
-- `rclone` is as it comes (`--vfs-cache-mode off`); `full` with that cache mode; `tuned` with 4 chunk streams
-  of 16M and `--buffer-size 64M`. mediafs is as it comes, or with `size = "0"` where it says "disk cache off".
+- `rclone` is as it comes (`--vfs-cache-mode off`); `full` with that cache mode; `4 streams` with 4 chunk streams
+  of 16M; `tuned` with these and `--buffer-size 64M`, without a cache. mediafs is as it comes, or with
+  `size = "0"` where it says "disk cache off". The API states no rate limit.
 - A reader asks for 128 KiB, then for 1 MiB at a time. What was read is compared with what is served, after
   the clock, in every round: by SHA-256 (curl: its length), `diff -rq`, or what ffprobe says of the original.
 - CPU is that of the daemon, its threads and children, user and system, while the clock runs; memory its peak.
@@ -155,10 +165,10 @@ def write(run: Run) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench/report", description="Tables of what bench/run measured.")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="a later one's works win")
     parser.add_argument("--write", action="store_true", help="into docs/, instead of to the terminal")
     given = parser.parse_args()
-    run = load(given.folder)
+    run = load(*given.folders)
     if given.write:
         write(run)
     else:
