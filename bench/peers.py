@@ -110,6 +110,11 @@ def _local(stage: Stage) -> Iterator[Subject]:
     yield Subject(folder)
 
 
+@contextmanager
+def _tmpfs(stage: Stage) -> Iterator[Subject]:
+    yield Subject(stage.library.media / stage.group)
+
+
 _CHUNKS: Final = ("--vfs-read-chunk-streams", "4", "--vfs-read-chunk-size", "16M")
 
 MEDIAFS: Final = "mediafs"
@@ -121,6 +126,7 @@ RCLONE_FULL_TUNED: Final = "rclone full, 4 streams"
 CURL: Final = "curl"
 MEMORYFS: Final = "in-memory pyfuse3"
 LOCAL: Final = "local file"
+TMPFS: Final = "local file, tmpfs"
 
 PEERS: Final[dict[str, Peer]] = {
     MEDIAFS: _mediafs(),
@@ -132,6 +138,7 @@ PEERS: Final[dict[str, Peer]] = {
     CURL: _curl,
     MEMORYFS: _memoryfs,
     LOCAL: _local,
+    TMPFS: _tmpfs,
 }
 
 

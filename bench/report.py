@@ -65,6 +65,7 @@ def _section(run: Run, work: Work) -> list[str]:
         rows.append([peer, *cells])
     lines = ["", f"## {work.title}", "", f"`bench/run {work.name}`", ""]
     lines += table(["", *(MEASURES[measure] for measure in shown)], rows)
+    lines += ["", work.note] if work.note else []
     failures = [s for s in run.samples if s["work"] == work.name and "error" in s]
     lines += [""] if failures else []
     lines += [f"- {s['peer']}, round {s['round']}, **failed**: {s['error']}" for s in failures]
@@ -143,8 +144,8 @@ Method:
   API's download path, which nginx maps to the same files. The files lie in memory, caches on disk.
 - Each sample is a fresh process with empty caches, mounted and listed (`ls -l`) before the clock starts.
   Rounds are interleaved, and each has the competitors in another order.
-- `rclone` is as it comes (`--vfs-cache-mode off`); `full` with that cache mode; `4 streams` with 4 chunk streams
-  of 16M; `tuned` with these and `--buffer-size 64M`, without a cache. mediafs is as it comes, or with
+- `rclone` is as it comes (`--vfs-cache-mode off`); `full` with that cache mode; `4 streams` with 4 chunk
+  streams of 16M; `tuned` with these and `--buffer-size 64M`, without a cache. mediafs is as it comes, or with
   `size = "0"` where it says "disk cache off". The API states no rate limit.
 - A reader asks for 128 KiB, then for 1 MiB at a time. What was read is compared with what is served, after
   the clock, in every round: by SHA-256 (curl: its length), `diff -rq`, or what ffprobe says of the original.
