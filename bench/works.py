@@ -142,8 +142,8 @@ WORKS: Final = {
             measure.again,
             _RATE,
             (Target("mb_s", MEDIAFS, (LOCAL,), at_least=0.95),),
-            note="All from the kernel's page cache: no daemon is asked where its CPU is 0. There, a file of ext4"
-            " lies in large folios, which copy faster than the single pages that a file of tmpfs has.",
+            note="All from the kernel's page cache: no daemon is asked where its CPU is 0. A file of ext4"
+            " lies there in large folios, which copy faster than the single pages that a file of tmpfs has.",
         ),
         Work(
             "readers",
