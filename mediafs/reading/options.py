@@ -135,5 +135,7 @@ class Tally:
     gets: int = 0
     fetched: int = 0
     streams: int = 0
+    unanswered: int = 0
+    """Of these, those that wait for the service's first byte."""
     ranges: bool | None = None
     """Whether the last answer honoured ranges. None: not known yet."""

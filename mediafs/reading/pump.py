@@ -30,6 +30,9 @@ FRUITLESS_RESUMES: Final = 3
 FAR_S: Final = 0.01
 """A service whose answer takes so long is worth another request for a round trip less, if it counts none."""
 
+MODEST: Final = 128 * 1024
+"""Bytes received at once while others wait for an answer."""
+
 LIMITED_REQUESTS: Final = 2
 """Of media of which each download counts: what a cut leaves of the one that was paid for is asked for
 once, for else it is lost; and a request that brought no byte is made once more."""
@@ -116,6 +119,7 @@ class Pump:
         replied = False
         began = trio.current_time()
         self._tally.gets += 1
+        self._tally.unanswered += 1
         with trio.CancelScope(deadline=trio.current_time() + self._options.total_s) as scope:
             try:
                 async with self._source.body(
@@ -123,6 +127,7 @@ class Pump:
                 ) as body:
                     scope.deadline = inf
                     replied = self._replied = True
+                    self._tally.unanswered -= 1
                     self._answered_s = trio.current_time() - began
                     content.accept(stream, body, asked, if_range)
                     return await choose(body)(body, scope)
@@ -130,6 +135,9 @@ class Pump:
                 if content.edition.identity is None:
                     raise
                 raise Changed(f"{self._name}: gone while it was read") from error
+            finally:
+                if not replied:
+                    self._tally.unanswered -= 1
         if not replied:
             raise Late(f"{self._name}: no reply within {self._options.total_s:g} s")
         return Late(f"{self._name}: no byte for {self._options.progress_s:g} s")
@@ -308,7 +316,9 @@ class Pump:
         """Receives into the assembly's own buffer; the pieces that this completed, None at the end."""
         assert body.receive_into is not None
         if room := assembly.room():
-            count = await body.receive_into(room)
+            # A large receipt takes the loop a millisecond. Who waits for a first byte needs many turns of it.
+            most = MODEST if self._tally.unanswered else len(room)
+            count = await body.receive_into(room[:most])
         elif count := await body.receive_into(memoryview(bytearray(1))):
             self._refuse_longer(assembly)
         self._tally.fetched += count
