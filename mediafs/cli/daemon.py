@@ -18,7 +18,7 @@ from ..app import App, running
 from ..config import AccountConfig, CacheConfig, Delete
 from ..control import serve_control, socket_path
 from ..errors import ValueRefused
-from ..mount import Deadlines, KernelCaches, MountOptions, serve
+from ..mount import Deadlines, KernelCaches, MountOptions, mount_at, serve
 from ..notify import notify_systemd, watchdog_period_s
 from ..paths import private_cache_dir
 from .background import Readiness
@@ -43,13 +43,17 @@ class Job:
     delete: Delete | None
 
 
+def _is_mounted(mountpoint: Path) -> bool:
+    return mount_at(str(mountpoint)) is not None
+
+
 async def run(job: Job, readiness: Readiness) -> None:
     """Serves until SIGTERM, SIGINT, or somebody unmounts. Raises why it could not."""
     cache_dir = private_cache_dir(job.cache_dir)
     kernel = KernelCaches()
     stop = trio.Event()
     with (
-        instance.lock(job.account.name, cache_dir, Path(job.options.mountpoint)),
+        instance.lock(job.account.name, cache_dir, Path(job.options.mountpoint), serves=_is_mounted),
         trio.open_signal_receiver(*_ends()) as signals,
     ):
         async with (
