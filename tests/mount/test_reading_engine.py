@@ -103,8 +103,8 @@ def test_a_player_opens_a_film_with_three_requests(counted: bool) -> None:
 
 
 def test_sixteen_readers_get_right_bytes_and_the_cap_holds() -> None:
-    """All of them together never take up more of the disk than `[cache] size`, what is being fetched included,
-    and leave others `keep_free` of it;"""
+    """All of them together never take up more of the disk than `[cache] size`, what is being fetched
+    included, and leave others `keep_free` of it;"""
     sizes, cap = [12 * MIB] * 16, 64 * MIB
     lines = ["[cache]", 'size = "64MiB"', 'memory = "64MiB"']
     with films(*sizes, lines=lines) as (box, mount, paths), ThreadPoolExecutor(17) as pool:
