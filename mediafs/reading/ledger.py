@@ -76,7 +76,7 @@ class Ledger:
 
     @contextmanager
     def sparing(self) -> Iterator[set[str]]:
-        """Yields a set of names, for more to be added to it: while the context lasts, none of them is evicted."""
+        """Yields a set of names, to be added to: none of them is evicted while the context lasts."""
         names: set[str] = set()
         self._spared.append(names)
         try:

@@ -291,12 +291,13 @@ async def test_a_media_that_is_deleted_meanwhile_is_fetched_no_further(tmp_path:
 
 
 async def test_what_came_before_a_failure_stays_and_a_second_run_goes_on(tmp_path: Path) -> None:
-    faults = [Fault(cut_after=5 * MIB), Fault(refuse=Unavailable("away"))]
+    faults = [Fault(cut_after=5 * MIB), *[Fault(refuse=Unavailable("away"))] * 9]
     source = ScriptedSource(CONTENT, faults)
     async with process(source, tmp_path) as service:
         with pytest.raises(Unavailable):
             await warmed(service)
     source.sent = 0
+    source.faults.clear()
     async with process(source, tmp_path) as service:
         progress = await warmed(service)
         assert progress.before >= 4 * MIB
