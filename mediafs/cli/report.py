@@ -133,6 +133,8 @@ def _cache(facts: Mapping[str, Any] | None) -> list[str]:
         f"  disk cache   {size(facts['bytes'])} in {facts['files']} files, of {cap};"
         f" {facts['hits']} times read from instead of the service"
     ]
+    if facts["pinned"]:
+        lines.append(f"               {facts['pinned']} pinned")
     if facts["trouble"]:
         lines.append(f"               -> not everything was kept: {facts['trouble']}")
     return lines
