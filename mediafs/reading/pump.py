@@ -144,6 +144,8 @@ class Pump:
         assembly = stream.assembly
 
         async def keep(pieces: list[Piece]) -> None:
+            if stream.push is not None:
+                stream.push.received()
             content.arrived(stream, pieces)
             if self._beside is not None:
                 self._look_for_index(self._beside, size)

@@ -21,11 +21,14 @@ from ..model import Data
 from .blocks import Piece
 from .options import ReadingOptions
 
-ARRIVE_S: Final = 0.005
-"""Where pieces come as fast as that, a read is held back for the next one. Over a slower line it would wait
-in vain."""
+PLENTY: Final = 96 * 1024
+"""Where so many bytes are there each time that some are received, more wait to be received: not the line is
+slow but this program, and a read that is held back for the next piece saves it work. Over a line that is
+slower than this program it would wait in vain."""
+WAIT_S: Final = 0.02
+"""No read is held back for longer until a piece comes..."""
 PUT_S: Final = 0.05
-"""No read is held back for longer, whatever else the machine is doing."""
+"""... nor until it was put there, whatever else the machine is doing."""
 _AT_ONCE: Final = 2
 """Pieces in one hop to the thread."""
 
@@ -61,10 +64,10 @@ class Push:
         self._busy = False
         self._from = self._until = 0
         """Where what is just being put there begins, and where what was put there ends."""
-        self._last = -inf
-        """When the last piece came..."""
-        self._fast = False
-        """... and whether it came soon after the one before."""
+        self._receipts = 0
+        """How often something was received, since the last piece."""
+        self._plenty = False
+        """There was `PLENTY` each time, on the average of the last piece."""
         self._ended = False
         self._news = trio.Event()
         self._progress = trio.Event()
@@ -74,10 +77,14 @@ class Push:
         """A reader has come far enough for it."""
         return self._reach() >= self._begin
 
+    def received(self) -> None:
+        """Some bytes were received, whether they completed a piece or not."""
+        self._receipts += 1
+
     def offer(self, piece: Piece) -> None:
         """A piece that has arrived, the next of the stream; nothing waits for what comes of it."""
-        now = trio.current_time()
-        self._fast, self._last = now - self._last <= ARRIVE_S, now
+        self._plenty = len(piece.data) >= self._receipts * PLENTY
+        self._receipts = 0
         if self.begun and piece.offset >= self._reach() and not self._ended:
             self._waiting.append(piece)
             self._news.set()
@@ -105,13 +112,17 @@ class Push:
             return
         self._let_go()
         enough = stop + self._options.put_ahead
-        with trio.move_on_after(PUT_S):
-            while not self._ended and (self._busy or self._waiting or (self._fast and self._until < enough)):
-                late = self._last + 2 * ARRIVE_S if not self._busy and not self._waiting else inf
+        began = trio.current_time()
+        with trio.CancelScope(deadline=began + PUT_S):
+            while not self._ended:
+                under_way = self._busy or bool(self._waiting)
+                if not under_way and (self._until >= enough or not self._plenty):
+                    return
                 self._progress = trio.Event()
-                with trio.CancelScope(deadline=late) as scope:
+                with trio.CancelScope(deadline=inf if under_way else began + WAIT_S) as scope:
                     await self._progress.wait()
-                self._fast = self._fast and not scope.cancelled_caught
+                if scope.cancelled_caught:
+                    self._plenty = False
 
     async def run(self) -> None:
         """Until `end`."""

@@ -135,7 +135,7 @@ class Writer:
         """Until all is done that was given before."""
         await self.begin(lambda: None).wait()
 
-    async def aclose(self, patience_s: float = 10.0) -> None:
+    async def aclose(self, patience_s: float = 5.0) -> None:
         """Writes what was given, takes nothing more, and lets the thread go; a disk that takes longer than
         `patience_s` is not waited for."""
         self._ending = True

@@ -24,8 +24,8 @@ class TransportOptions:
     """A page of 100 records is about 70 KiB."""
     connections: int = 64
     """At once. A reader that is parked keeps one."""
-    idle_connections: int = 16
-    """Kept open for the next request..."""
+    idle_connections: int = 24
+    """Kept open for the next request: those that fetch small media ahead, and a few more..."""
     idle_s: float = 30.0
     """... for so long: a player that asks anew each few seconds meets an open one, and servers
     commonly close theirs after a minute."""

@@ -34,8 +34,9 @@ class Shelf:
     listing: int
     """Requests that it took to list them."""
 
-    def gets(self) -> Counter[str]:
-        """Downloads of each media since the last reset, once none is under way."""
+    def gets(self, least: int = 0) -> Counter[str]:
+        """Downloads of each media since the last reset, once there are so many and none is under way."""
+        wait_until(lambda: len(requests(self.box, "download")) >= least)
         wait_until(lambda: self.box.counts()["in_flight"] <= 1)  # this very question is one
         return Counter(request["path"] for request in requests(self.box, "download"))
 
@@ -92,7 +93,7 @@ def test_a_copy_of_many_small_files_is_one_get_each_most_of_them_ahead(how: str)
         here.check(copy)
         gets = here.gets()
         assert (len(gets), gets.total()) == (COUNT, COUNT)
-        assert 3 <= here.box.counts()["peak_in_flight"] <= 17
+        assert 2 < here.box.counts()["peak_in_flight"] <= 17  # how many it comes to is the machine's matter
 
 
 def test_where_the_reading_stops_a_few_were_fetched_in_vain() -> None:
@@ -100,10 +101,10 @@ def test_where_the_reading_stops_a_few_were_fetched_in_vain() -> None:
     with shelf(60) as here:
         for path in here.paths[:2]:
             path.read_bytes()
-        assert here.gets().total() == 2 + 4
+        assert here.gets(2 + 4).total() == 2 + 4
         for path in here.paths[2:10]:
             path.read_bytes()
-        assert here.gets().total() == 10 + 16
+        assert here.gets(10 + 16).total() == 10 + 16
 
 
 def test_where_requests_are_counted_four_are_fetched_ahead_and_none_of_the_last() -> None:
@@ -116,7 +117,7 @@ def test_where_requests_are_counted_four_are_fetched_ahead_and_none_of_the_last(
         allowed = 20 - here.listing - 3
         for path in here.paths[4:allowed]:
             path.read_bytes()
-        assert here.gets().total() == allowed
+        assert here.gets(allowed).total() == allowed
         here.paths[allowed].read_bytes()
         assert here.gets().total() == allowed + 1
 

@@ -313,6 +313,24 @@ async def test_the_queue_is_bounded_and_told(tmp_path: Path) -> None:
         body.discard()
 
 
+async def test_the_writer_comes_with_the_first_block_and_goes_with_the_cache(tmp_path: Path) -> None:
+    def writers() -> int:
+        return sum(each.name.startswith("mediafs disk cache") for each in threading.enumerate())
+
+    async with cache_in(tmp_path) as cache:
+        body = await opened(cache, media_of("a", MIB))
+        with trio.fail_after(5):
+            while writers():  # those of other tests  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        put(body, content_of(MIB))
+        await body.wait_written()
+        assert writers() == 1
+        body.discard()
+    with trio.fail_after(0.5):
+        while writers():  # noqa: ASYNC110
+            await trio.sleep(0.001)
+
+
 async def test_nothing_is_done_on_the_loop_that_could_wait_for_a_disk(tmp_path: Path) -> None:
     media, content, loop = media_of("a", MIB), content_of(MIB), threading.get_ident()
 

@@ -1,0 +1,1 @@
+"""Measures mediafs's reading beside rclone, curl and an in-memory file system. See README.md."""
