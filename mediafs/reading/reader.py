@@ -99,11 +99,6 @@ class Reader:
         """All of it comes at once, or has come, into a store of its own."""
         return self._content.spool is not None
 
-    @property
-    def is_forgotten(self) -> bool:
-        """Its media was deleted: nothing is fetched any more."""
-        return self._content.forgotten
-
     async def wait_spooled(self) -> None:
         """Until what comes at once has come, and is kept where it can be; how it ended is not told."""
         await trio.lowlevel.checkpoint()

@@ -144,8 +144,6 @@ class Warming:
         """Fetches what is missing next from `at` on; up to where nothing is missing any more."""
         disk = reader.disk
         if disk is None or reader.is_spooled:
-            if reader.is_forgotten:
-                raise _deleted(media)
             if not reader.is_spooled and not media.download_once:
                 raise LocalFailure(
                     f"media {media.id}: it cannot be kept while others have it open; try again"
@@ -168,7 +166,7 @@ class Warming:
         if not reader.is_spooled:
             kept = await disk.put(first, data)
             if reader.disk is not disk:
-                raise _deleted(media)
+                raise Changed(f"media {media.id}: deleted while it was fetched")
             if not kept:
                 raise NoRoom(f"media {media.id}: the disk, or the disk cache, has no more room for it")
             reader.let_go(at, stop)  # with what the request brought, and was written, before it was read
@@ -204,10 +202,6 @@ class Warming:
                     raise  # the service is slow, or silent
             with _waiting(progress):
                 await trio.sleep(max(wait_s or 0.0, AGAIN_S))
-
-
-def _deleted(media: Media) -> Changed:
-    return Changed(f"media {media.id}: deleted while it was fetched")
 
 
 @contextmanager

@@ -43,6 +43,23 @@ def warm(mount: Mount, *arguments: str | Path) -> subprocess.CompletedProcess[st
     return mount.mediafs("warm", *map(str, arguments))
 
 
+@contextmanager
+def begun(mount: Mount, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """The command while it goes on."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mediafs", "warm", *map(str, arguments)],
+        env=mount.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def day(mount: Mount) -> Path:
     return mount.root / DAY
 
@@ -55,7 +72,8 @@ def test_a_folder_that_was_warmed_is_copied_without_the_service() -> None:
     """`mediafs warm PATH...` fetches files, and all files below folders, into the disk cache: they can then
     be read without the service.
 
-    What is held already costs no request, and of every other file the rest is one download.
+    What is held already costs no request; of every other file what is missing is fetched, in one request
+    where it is in one piece.
 
     `--check` fetches nothing and says how much is held, with the same status.
     """
@@ -155,16 +173,10 @@ def test_what_is_pinned_stays() -> None:
 def test_a_run_that_is_interrupted_goes_on_where_it_was() -> None:
     """What was fetched stays when it is interrupted or fails: a second run fetches the rest."""
     with archive([LARGE] * 4, bytes_per_s=2 * MIB) as here:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mediafs", "warm", str(day(here.mount))],
-            env=here.mount.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        wait_until(lambda: here.folder.exists() and blocks(here.folder) > 6 * MIB)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        with begun(here.mount, day(here.mount)) as process:
+            wait_until(lambda: here.folder.exists() and blocks(here.folder) > 6 * MIB)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
         assert process.returncode == 130
         assert out.startswith("interrupted: ")
         assert "Traceback" not in err
@@ -215,6 +227,27 @@ def test_what_fails_is_told_by_its_path_and_the_others_are_held() -> None:
         assert any("by-date/nothing: No such file" in each for each in lines)
         here.box.clear_faults()
         assert warm(here.mount, day(here.mount)).returncode == 0
+
+
+def test_the_rate_limit_is_waited_for_and_people_go_first() -> None:
+    """Requests of people go first, and the service's rate limit is waited for."""
+    with archive([SMALL] * 24, rate_limit=12) as here:
+        paths = sorted(day(here.mount).iterdir())
+        with begun(here.mount, day(here.mount)) as process:
+            # The last three requests of a window are left to people.
+            wait_until(lambda: here.mount.status()["requests"]["left"] == 3)
+            wait_until(lambda: here.mount.status()["reading"]["streams"] == 0)
+            held = [os.getxattr(path, "user.mediafs.cached") != b"0" for path in paths]
+            assert 0 < sum(held) < 12
+            assert len(paths[held.index(False)].read_bytes()) == SMALL
+            assert here.mount.status()["requests"]["left"] == 2
+            assert process.poll() is None, "it waits"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (130, "")
+        assert out.startswith(f"interrupted: {sum(held)} files held, ")
+        assert here.downloads() == sum(held) + 1
+        assert not [one for one in requests(here.box) if one["status"] == 429]
 
 
 def test_what_lies_in_no_mount_is_refused() -> None:
