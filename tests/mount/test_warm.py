@@ -14,7 +14,7 @@ from typing import Any
 
 from mediafs.sandbox.testing import Box, sandbox_process
 
-from .mounting import Mount, mounted, requests, wait_until
+from .mounting import Mount, mounted, prepared, requests, wait_until
 from .quotations import unfounded
 from .test_disk_cache import DAY, MIB, Kept, blocks, truth
 
@@ -144,6 +144,31 @@ def test_what_is_evicted_is_off_the_disk() -> None:
         here.remount()
         assert here.path("file 1").read_bytes() == truth(1, LARGE)
         assert here.downloads() == 1
+
+
+def test_what_may_be_downloaded_only_so_often_is_downloaded_once_and_stays() -> None:
+    # To this service a second download is one too many.
+    with sandbox_process("vonage", media=3, limits_all=True) as box:
+        filled(box, [LARGE] * 2)
+        with prepared(box.url, token=None, user=None) as mount:
+            key = mount.folder / "key.pem"
+            key.write_text(box.credentials["private_key"])
+            key.chmod(0o600)
+            mount.config.write_text(
+                f'[accounts.clinic]\nvendor = "vonage"\nbase_url = "{box.url}"\nprivate_key_file = "{key}"\n'
+                f'application_id = "{box.credentials["application_id"]}"\n'
+            )
+            assert mount.mount().returncode == 0, mount.log
+            for path in day(mount).iterdir():
+                os.setxattr(path, "user.mediafs.max_downloads_allowed", b"1")
+            for fetched in ("10.0 MiB", "0 B"):
+                done = warm(mount, day(mount))
+                assert (done.returncode, done.stderr) == (0, "")
+                assert done.stdout == f"2 files held, 10.0 MiB; {fetched} of it fetched now\n"
+            done = warm(mount, "--evict", day(mount))
+            assert done.stdout.startswith("evicted: 0 B freed\n2 files stay: ")
+            found = sorted(path.read_bytes() for path in day(mount).iterdir())
+            assert found == sorted(truth(number, LARGE) for number in range(2))
 
 
 def test_what_is_pinned_stays() -> None:
