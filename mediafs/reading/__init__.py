@@ -11,6 +11,7 @@ from .push import Pages
 from .reader import Reader
 from .service import Reading, reading
 from .spool import MakeStore, Spool, Store
+from .warming import Progress, Warming, warming
 
 __all__ = [
     "CacheOptions",
@@ -18,6 +19,7 @@ __all__ = [
     "LiveReader",
     "MakeStore",
     "Pages",
+    "Progress",
     "Reader",
     "Reading",
     "ReadingOptions",
@@ -25,7 +27,9 @@ __all__ = [
     "Spool",
     "Store",
     "Usage",
+    "Warming",
     "purge_folder",
     "reading",
     "usage",
+    "warming",
 ]

@@ -292,7 +292,11 @@ class Content:
 
     def in_kernel(self, piece: Piece) -> None:
         """The kernel has it, and nobody is to come to it any more: held here too it would be held twice."""
-        self._blocks.forget(self.edition, piece.offset, piece.stop)
+        self.let_go(piece.offset, piece.stop)
+
+    def let_go(self, start: int, stop: int) -> None:
+        """Memory holds these no longer."""
+        self._blocks.forget(self.edition, start, stop)
 
     def distrust(self) -> None:
         """A body turned out wrong after some of it was held: hold nothing of this content."""

@@ -38,6 +38,8 @@ class CacheStatistics:
     """Why something could not be kept, where that was so."""
     queued: int = 0
     """Bytes in memory that wait to be written."""
+    pinned: int = 0
+    """Media that are not evicted, whether there is a body of them or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,10 @@ class Reading:
         """Bytes of a version that are kept on disk. No I/O."""
         return self.cache.held(version) if self.cache is not None else 0
 
+    def spare(self, urgency: Urgency) -> int | None:
+        """See `Source.spare`."""
+        return self._source.spare(urgency)
+
     def _is_needed(self, version: Version, size: int) -> bool:
         """Whether reading it would take a request that nobody has made. No I/O."""
         if version in self._open or self.cached(version) >= size:
@@ -126,6 +130,8 @@ class Reading:
             del self._open[version]
             self._open[becomes] = content
             content.version = becomes
+        if content.media.size is None and content.disk is None and content.spool is None:
+            content.sought = trio.Lock()  # with a size, blocks of it can be kept
 
     def statistics(self) -> ReadingStatistics:
         contents = self._open.values()
@@ -166,6 +172,8 @@ class Reading:
         if content.index_sought or stream.start > 0 or not stream.open_ended:
             return None
         if not may_have_index(content.media) or self._source.spare(Urgency.PREFETCH) is not None:
+            return None
+        if stream.urgency is Urgency.BACKGROUND:  # no player waits
             return None
         content.index_sought = True
 
