@@ -71,7 +71,7 @@ class ReadingOptions:
     hole: int = 128 * KIB
     """What is left out at the end of each piece: the most that the kernel asks for at once, where nobody
     has told it otherwise."""
-    put_ahead: int = 1 * MIB
+    put_ahead: int = 256 * KIB
     """What is to have been put there, beyond it, when a read of a hole is answered."""
     streams: int = 2
     """Open-ended streams that one reader keeps: a player alternates between two places (sound and
