@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from urllib.parse import unquote
 
-from cachetools import LRUCache
-
 from ..catalogue import Catalogue, Stat
 from ..errors import Forbidden, NotFound
 from ..model import (
@@ -56,6 +54,7 @@ from .nodes import (
 )
 from .opened import OpenFile
 from .options import TreeOptions
+from .paged import Paged
 from .probes import is_probe
 from .said import Said
 from .seams import Deletions, Editing, Ids, Listings
@@ -100,10 +99,9 @@ class Tree:
         self._live = LiveNames(catalogue, reading, ids)
         self._totals: tuple[int, int, int] | None = None
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
-        self._shown: LRUCache[Inode, Version] = LRUCache(100_000)
-        """What the kernel may hold pages of, from the last time a media was opened."""
-        self._ahead = Ahead(catalogue, reading, options.account, self._shown)
-        self.kept = Kept(catalogue, reading, options.account, self._shown)
+        self._paged = Paged(reading)
+        self._ahead = Ahead(catalogue, reading, options.account, self._paged)
+        self.kept = Kept(catalogue, reading, options.account, self._paged)
 
     # --- names -------------------------------------------------------------------------------------
 
@@ -300,9 +298,7 @@ class Tree:
             return await self._live.open(node)
         media = self._media(inode)
         version = Version.of(media, self._options.account)
-        # Pages of the kernel may be kept only while a change of content would be noticed: else those
-        # of two contents could meet in one file.
-        keep = self._shown.get(inode) == version and self._reading.remembers(version)
+        keep = self._paged.may_stay(inode, version)
         reader = self._reading.open(media, version)
         try:
             await reader.hold()
@@ -312,12 +308,12 @@ class Tree:
         except BaseException:
             await reader.close()
             raise
-        self._shown[inode] = version
+        self._paged.opened(inode, version)
         return OpenFile(
             reader,
             keep_cache=keep,
             attributes=lambda: self.attributes(inode),
-            changed=lambda: self._shown.pop(inode, None),
+            changed=lambda: self._paged.drop(inode),
             began=lambda: self._ahead.began(inode),
             closed=lambda: self._ahead.closed(inode),
         )
