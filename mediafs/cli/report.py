@@ -153,6 +153,7 @@ def _deletions(facts: Mapping[str, Any], mountpoint: str) -> list[str]:
 
 
 def span(seconds: float) -> str:
+    """In words, of one unit: `3 h`."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
@@ -160,6 +161,7 @@ def span(seconds: float) -> str:
 
 
 def size(count: float) -> str:
+    """Bytes in words: `1.5 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

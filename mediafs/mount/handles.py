@@ -15,6 +15,7 @@ from .pages import KernelPages
 from .protocol import Directory, OpenFile
 
 CLOSE_S: Final = 5.0
+"""What closing files may take once nobody waits for it."""
 
 
 class Opened:
@@ -69,6 +70,7 @@ class OpenFiles:
         return handle, paged
 
     def get(self, handle: int) -> Opened | None:
+        """None where there is no such handle."""
         return self._files.get(handle)
 
     def latest(self, inode: Inode) -> Opened | None:
@@ -80,6 +82,7 @@ class OpenFiles:
         return tuple(self._files)
 
     async def close(self, handle: int) -> None:
+        """Does nothing where it was closed before."""
         opened = self._files.pop(handle, None)
         if opened is None:
             return

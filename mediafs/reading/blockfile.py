@@ -109,6 +109,7 @@ class BlockFile:
         return file
 
     def held(self) -> Runs:
+        """Numbers of the blocks that the map names."""
         return runs_of(self._table)
 
     @property
@@ -245,6 +246,7 @@ def read_map(descriptor: int) -> tuple[Record, array[int]]:
 
 
 def runs_of(table: array[int]) -> Runs:
+    """Numbers of the blocks that a map names."""
     runs = Runs()
     for run in _FLAGS.finditer(bytes(map(bool, table))):
         runs.add(run.start(), run.end())

@@ -1,6 +1,7 @@
-"""The files of the disk cache: one that is being filled, and one that is whole. Both are a `Store`.
+"""Whole bodies as files of the disk cache: one that is being filled, and one that is whole. Both are a
+`Store`.
 
-What blocks runs in threads; what is counted and named is decided by `cache.py` on the loop.
+What blocks runs in threads; what is counted and named is decided by `wholes.py` on the loop.
 """
 
 from __future__ import annotations

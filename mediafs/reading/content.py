@@ -119,6 +119,7 @@ class Content:
         return None
 
     def held(self, offset: int) -> Piece | None:
+        """What memory holds around that byte."""
         piece = self._blocks.get(self.edition, offset)
         if piece is not None:
             return piece
@@ -183,6 +184,7 @@ class Content:
         self._tally.streams += 1
 
     def awaited(self, stream: Stream) -> bool:
+        """Whether a read waits for it now."""
         return any(wish.stream is stream for wish in self.wishes)
 
     def _use(self, stream: Stream, reach: int, user: object) -> None:
@@ -237,6 +239,14 @@ class Content:
             if wish.complete:
                 wish.wake()
 
+    def in_kernel(self, piece: Piece) -> None:
+        """The kernel has it, and nobody is to come to it any more: held here too it would be held twice."""
+        self.let_go(piece.offset, piece.stop)
+
+    def let_go(self, start: int, stop: int) -> None:
+        """Memory holds these no longer."""
+        self._blocks.forget(self.edition, start, stop)
+
     def filled(self, spool: Spooled, stop: int) -> None:
         """The spool can be read up to `stop`."""
         spool.filled = stop
@@ -289,14 +299,6 @@ class Content:
             self.failed = error
         self.distrust()
         self.release()
-
-    def in_kernel(self, piece: Piece) -> None:
-        """The kernel has it, and nobody is to come to it any more: held here too it would be held twice."""
-        self.let_go(piece.offset, piece.stop)
-
-    def let_go(self, start: int, stop: int) -> None:
-        """Memory holds these no longer."""
-        self._blocks.forget(self.edition, start, stop)
 
     def distrust(self) -> None:
         """A body turned out wrong after some of it was held: hold nothing of this content."""

@@ -126,6 +126,8 @@ class Part:
 
 
 class PartialBody:
+    """Opened by `Partials`, which is its `Keeper`; discard it."""
+
     def __init__(self, keeper: Keeper, record: Record, file: BlockFile | None = None) -> None:
         """`file` is what was found of it."""
         self.record = record

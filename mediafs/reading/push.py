@@ -1,8 +1,9 @@
 """Bytes on their way into the kernel before they are asked for.
 
-Each page that the kernel has already is a page that it does not ask for: a request costs some 100 us,
-and putting a mebibyte there about as much. So what a stream brings for a reader that goes forward is put
-there ahead of it, but for a hole every a piece: the request for the hole tells how far the reader has come.
+Each page that the kernel has already is a page that it does not ask for, and a request for 128 KiB costs
+about as much as putting a mebibyte there. So what a stream brings for a reader that goes forward is put
+there ahead of it, but for a hole at the end of each piece: the request for the hole tells how far the reader
+has come.
 
 The call waits for locks of pages that the kernel is asking for at that moment. So it is made in a thread,
 nothing waits for it, and what has been asked for is not put there: nobody would be served sooner.

@@ -14,6 +14,7 @@ from cachetools import LRUCache
 from ..model import Media, MediaId, Span, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
+from .buffers import Buffers
 from .cache import DiskCache
 from .causes import one_cause
 from .content import Content
@@ -30,6 +31,9 @@ from .stream import Stream
 
 EDITIONS: Final = 65_536
 """Closed versions of which blocks may be held: more than blocks fit into any sensible budget."""
+
+BUFFERS: Final = 8
+"""Kept for the next stream: what two under way have in hand."""
 
 CLOSE_S: Final = 5.0
 """For what is still to be written to the disk cache; the rest is not kept."""
@@ -48,7 +52,8 @@ class Reading:
         self._tally = Tally()
         self._blocks = Blocks(options.memory, options.block)
         self.cache = DiskCache(options.cache) if options.cache is not None else None
-        """Whole bodies on disk; None: none are kept."""
+        """What is kept on disk; None: nothing is."""
+        self._buffers = Buffers(options.piece, BUFFERS)
         self.stores = Stores(self._blocks, options, self.cache, make_store)
         self._open: dict[Version, Content] = {}
         self._closed: LRUCache[Version, Edition] = LRUCache(EDITIONS)
@@ -160,15 +165,17 @@ class Reading:
             options=self.options,
             tally=self._tally,
             stores=self.stores,
-            beside=self._beside(content, stream),
+            buffers=self._buffers,
+            fetch_index=self._index_fetch(content, stream),
         )
         if content.pages is not None and stream.open_ended:
             stream.push = Push(content.pages, self.options, lambda: stream.reach, content.in_kernel)
             self._nursery.start_soon(stream.push.run, name=f"push {stream!r} of {content.media.id}")
         self._nursery.start_soon(self._run, pump, content, name=f"{stream!r} of {content.media.id}")
 
-    def _beside(self, content: Content, stream: Stream) -> Callable[[Span], None] | None:
-        """For the first stream of a film, of a service that counts no requests."""
+    def _index_fetch(self, content: Content, stream: Stream) -> Callable[[Span], None] | None:
+        """What begins to fetch the index beside the first stream of a film; None where it is not to be:
+        the service counts requests, or no player waits."""
         if content.index_sought or stream.start > 0 or not stream.open_ended:
             return None
         if not may_have_index(content.media) or self._source.spare(Urgency.PREFETCH) is not None:
