@@ -80,7 +80,7 @@ class DiskCache:
         self._trouble: str | None = None
 
     async def aclose(self) -> None:
-        """Ends the writer: what was put is written, nothing more is taken."""
+        """Ends the writer: what was put is written, as far as there is time, nothing more is taken."""
         await self._writer.aclose()
 
     # --- what is there -----------------------------------------------------------------------------

@@ -35,9 +35,6 @@ EDITIONS: Final = 65_536
 BUFFERS: Final = 8
 """Kept for the next stream: what two under way have in hand."""
 
-CLOSE_S: Final = 5.0
-"""For what is still to be written to the disk cache; the rest is not kept."""
-
 
 class Reading:
     """All reading of one mount: one budget of memory, one account."""
@@ -234,6 +231,5 @@ async def reading(
             finally:
                 service.discard()
                 if service.cache is not None:
-                    with trio.move_on_after(CLOSE_S, shield=True):
-                        await service.cache.aclose()
+                    await service.cache.aclose()
                 nursery.cancel_scope.cancel()

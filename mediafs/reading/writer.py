@@ -33,6 +33,9 @@ BATCH: Final = 8 << 20
 
 LINGER_S: Final = 1.0
 
+CLOSE_S: Final = 5.0
+"""For what is still to be written at the end; the rest is not kept."""
+
 T = TypeVar("T")
 
 
@@ -135,7 +138,7 @@ class Writer:
         """Until all is done that was given before."""
         await self.begin(lambda: None).wait()
 
-    async def aclose(self, patience_s: float = 5.0) -> None:
+    async def aclose(self, patience_s: float = CLOSE_S) -> None:
         """Writes what was given, takes nothing more, and lets the thread go; a disk that takes longer than
         `patience_s` is not waited for."""
         self._ending = True
