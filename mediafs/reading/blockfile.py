@@ -21,15 +21,14 @@ import re
 import stat
 import struct
 import sys
-import time
 import zlib
 from array import array
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from .bodyfile import BLOCK, LONGEST_RECORD, Damaged, Record, packed, read_all, unpacked, write_all
+from .bodyfile import BLOCK, LONGEST_RECORD, Damaged, Record, packed, unpacked
+from .files import allocated, make, read_all, unlink_quietly, unlink_same, used_now, write_all
 from .runs import Runs
 
 _MAGIC: Final = b"mediafs2"
@@ -98,9 +97,7 @@ class BlockFile:
             record, table = read_map(descriptor)
             file = cls(record, path)
             file._descriptor, file._table, file.writable = descriptor, table, writable
-            with suppress(OSError):  # of a disk that can only be read
-                now = time.time_ns()
-                os.utime(descriptor, ns=(now, now))  # when it was last used, for the next process
+            used_now(descriptor)
         except BaseException as error:
             os.close(descriptor)
             if isinstance(error, Damaged):
@@ -118,7 +115,7 @@ class BlockFile:
 
     def allocated(self) -> int:
         """Bytes that the disk takes up for it. Raises OSError."""
-        return 0 if self._descriptor is None else os.fstat(self._descriptor).st_blocks * 512
+        return 0 if self._descriptor is None else allocated(self._descriptor)
 
     # --- the writer's thread -----------------------------------------------------------------------
 
@@ -164,9 +161,7 @@ class BlockFile:
 
     def _make(self) -> int:
         assert self._temporary is not None
-        self._temporary.parent.mkdir(mode=0o700, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._temporary, flags, 0o600)
+        descriptor = make(self._temporary)
         try:
             end = _ending(self.record)
             write_all(descriptor, end, self.record.size + _ENTRY * self.blocks)
@@ -175,8 +170,7 @@ class BlockFile:
                 unlink_same(self.path, descriptor)
         except BaseException:
             os.close(descriptor)
-            with suppress(OSError):
-                self._temporary.unlink()
+            unlink_quietly(self._temporary)
             raise
         return descriptor
 
@@ -258,14 +252,6 @@ def held_bytes(runs: Runs, size: int) -> int:
     blocks = blocks_of(size)
     last = runs.held_until(blocks - 1) >= blocks if blocks else False
     return runs.total * BLOCK - (blocks * BLOCK - size if last else 0)
-
-
-def unlink_same(path: Path, descriptor: int) -> None:
-    """Takes that name from the open file, where it is still its own."""
-    with suppress(OSError):
-        there, ours = path.lstat(), os.fstat(descriptor)
-        if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
-            path.unlink()
 
 
 def _ending(record: Record) -> bytes:

@@ -39,8 +39,9 @@ from ..errors import LocalFailure
 from ..model import Media, MediaId, Version
 from .blockfile import blocks_of
 from .bodyfile import Record, ending_length, name_of
-from .cachefiles import MARGIN, STEP, Filling, Held, Whole, unlink_all, unlinked
+from .cachefiles import MARGIN, STEP, Filling, Held, Whole
 from .cachefolder import PART, Found, Usage, looked_through, purge_folder, remove
+from .files import unlink_quietly, unlinked
 from .ledger import Grant, Ledger
 from .options import CacheOptions, CacheStatistics
 from .partial import PartialBody
@@ -249,7 +250,7 @@ class DiskCache:
             if there and (descriptor := unlinked(self._folder / name)) is not None:
                 self._writer.do(partial(os.close, descriptor), lambda error: None)
             if pinned:
-                unlink_all([self._pins.path(name)])
+                unlink_quietly(self._pins.path(name))
 
     async def evict(self, media: Set[MediaId]) -> int:
         """Removes their bodies now, pinned and open ones too; bytes that the disk got back, or gets when

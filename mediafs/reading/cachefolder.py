@@ -10,7 +10,7 @@ from typing import Final
 
 from .blockfile import held_bytes, read_map, runs_of
 from .bodyfile import BodyFile, Damaged, Record
-from .cachefiles import sync_folder
+from .files import sync_folder, unlink_quietly
 
 PART: Final = ".part"
 """How temporary names end."""
@@ -54,7 +54,7 @@ def looked_through(folder: Path) -> list[Found]:
     for name in names:
         path = folder / name
         if name.endswith(PART):
-            _unlink(path)
+            unlink_quietly(path)
             continue
         if name.endswith(PIN):
             continue
@@ -63,7 +63,7 @@ def looked_through(folder: Path) -> list[Found]:
         except FileNotFoundError:
             continue
         except (OSError, Damaged):
-            _unlink(path)
+            unlink_quietly(path)
         else:
             found.append(body)
     return found
@@ -100,7 +100,7 @@ def pin(path: Path) -> None:
 
 
 def unpin(path: Path) -> None:
-    _unlink(path.with_name(path.name + PIN))
+    unlink_quietly(path.with_name(path.name + PIN))
 
 
 def remove(paths: list[Path]) -> int:
@@ -135,8 +135,3 @@ def purge_folder(folder: Path) -> Usage:
                 (folder / name).unlink()
         sync_folder(folder)
     return before
-
-
-def _unlink(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()

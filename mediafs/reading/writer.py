@@ -21,7 +21,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import trio
 
 from .blockfile import Piece
-from .cachefiles import unlink_all
+from .files import unlink_all
 
 log = logging.getLogger(__name__)
 
