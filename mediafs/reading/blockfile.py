@@ -41,7 +41,7 @@ _VECTORS: Final = 512
 _FLAGS: Final = re.compile(rb"\x01+")
 
 
-class Piece(NamedTuple):
+class Extent(NamedTuple):
     """Whole blocks of a body, from block number `first` on."""
 
     first: int
@@ -119,7 +119,7 @@ class BlockFile:
 
     # --- the writer's thread -----------------------------------------------------------------------
 
-    def write(self, pieces: Sequence[Piece]) -> int:
+    def write(self, extents: Sequence[Extent]) -> int:
         """Writes blocks, and then that they are there; what the disk takes up for the file then.
 
         Raises OSError, and then none of them counts. Does nothing where the file is dead.
@@ -130,12 +130,12 @@ class BlockFile:
             self._descriptor = self._make()
         descriptor = self._descriptor
         entries: list[tuple[int, array[int]]] = []
-        for group in _groups(pieces):
+        for group in _groups(extents):
             sums = array("I")
-            for piece in group:
-                for at in range(0, len(piece.data), BLOCK):
-                    sums.append(checksum(piece.data[at : at + BLOCK]))
-            _write_vector(descriptor, [piece.data for piece in group], group[0].first * BLOCK)
+            for extent in group:
+                for at in range(0, len(extent.data), BLOCK):
+                    sums.append(checksum(extent.data[at : at + BLOCK]))
+            _write_vector(descriptor, [extent.data for extent in group], group[0].first * BLOCK)
             if entries and entries[-1][0] + len(entries[-1][1]) == group[0].first:
                 entries[-1][1].extend(sums)
             else:
@@ -267,18 +267,18 @@ def _little(table: array[int]) -> bytes:
     return table.tobytes()
 
 
-def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Pieces that follow one another, as far as they are written at once."""
-    groups: list[list[Piece]] = []
+def _groups(extents: Sequence[Extent]) -> list[list[Extent]]:
+    """Extents that follow one another, as far as they are written at once."""
+    groups: list[list[Extent]] = []
     length = 0
-    for piece in sorted(pieces, key=lambda piece: piece.first):
-        follows = groups and groups[-1][-1].stop == piece.first
-        if follows and length + len(piece.data) <= _AT_ONCE and len(groups[-1]) < _VECTORS:
-            groups[-1].append(piece)
-            length += len(piece.data)
+    for extent in sorted(extents, key=lambda extent: extent.first):
+        follows = groups and groups[-1][-1].stop == extent.first
+        if follows and length + len(extent.data) <= _AT_ONCE and len(groups[-1]) < _VECTORS:
+            groups[-1].append(extent)
+            length += len(extent.data)
         else:
-            groups.append([piece])
-            length = len(piece.data)
+            groups.append([extent])
+            length = len(extent.data)
     return groups
 
 

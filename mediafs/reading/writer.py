@@ -20,7 +20,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 
-from .blockfile import Piece
+from .blockfile import Extent
 from .files import unlink_all
 
 log = logging.getLogger(__name__)
@@ -42,11 +42,11 @@ T = TypeVar("T")
 class Target(Protocol):
     """A file that is written to."""
 
-    def write(self, pieces: Sequence[Piece]) -> int:
+    def write(self, extents: Sequence[Extent]) -> int:
         """In the thread. Raises OSError."""
         ...
 
-    def written(self, pieces: Sequence[Piece], outcome: int | Exception) -> None:
+    def written(self, extents: Sequence[Extent], outcome: int | Exception) -> None:
         """On the loop: what `write` returned, or why it failed."""
         ...
 
@@ -54,7 +54,7 @@ class Target(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Write:
     target: Target
-    piece: Piece
+    extent: Extent
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +102,13 @@ class Writer:
         """Whether so many bytes more may wait to be written."""
         return not self._ending and self.queued + size <= BOUND
 
-    def write(self, target: Target, piece: Piece) -> bool:
+    def write(self, target: Target, extent: Extent) -> bool:
         """Whether it is going to be written; the data may not be changed until then."""
-        size = len(piece.data)
+        size = len(extent.data)
         if not self.takes(size):
             return False
         self.queued += size
-        self._give(_Write(target, piece))
+        self._give(_Write(target, extent))
         return True
 
     def unlink(self, paths: list[Path]) -> None:
@@ -171,11 +171,11 @@ class Writer:
 
     def _work(self, job: _Write | _Do | None) -> None:
         """That job, and as many as follow it and are written at once."""
-        batch: dict[Target, list[Piece]] = {}
+        batch: dict[Target, list[Extent]] = {}
         size = 0
         while isinstance(job, _Write):
-            batch.setdefault(job.target, []).append(job.piece)
-            size += len(job.piece.data)
+            batch.setdefault(job.target, []).append(job.extent)
+            size += len(job.extent.data)
             if size >= BATCH:
                 job = None
                 break
@@ -185,8 +185,8 @@ class Writer:
                 job = None
         while self._unlinks:
             unlink_all(self._unlinks.popleft())
-        for target, pieces in batch.items():
-            self._write(target, pieces)
+        for target, extents in batch.items():
+            self._write(target, extents)
         if job is not None:
             error: Exception | None = None
             try:
@@ -196,17 +196,17 @@ class Writer:
             then = job.then
             self._told.append(lambda: then(error))
 
-    def _write(self, target: Target, pieces: list[Piece]) -> None:
+    def _write(self, target: Target, extents: list[Extent]) -> None:
         outcome: int | Exception
         try:
-            outcome = target.write(pieces)
+            outcome = target.write(extents)
         except Exception as error:
             outcome = error
-        size = sum(len(piece.data) for piece in pieces)
+        size = sum(len(extent.data) for extent in extents)
 
         def tell() -> None:
             self.queued -= size
-            target.written(pieces, outcome)
+            target.written(extents, outcome)
 
         self._told.append(tell)
 
