@@ -62,6 +62,9 @@ class OpenFiles:
             others.append(opened)
             if paged:
                 file.put_into(await self._pages.of(opened.inode, file.content))
+            else:
+                self._pages.revoke(opened.inode)
+                file.leave_no_pages()
         except BaseException:
             with trio.move_on_after(CLOSE_S, shield=True):
                 await (self.close(handle) if handle in self._files else file.close())

@@ -76,6 +76,9 @@ class ReadingOptions:
     streams: int = 2
     """Open-ended streams that one reader keeps: a player alternates between two places (sound and
     picture, or index and content). The one used longest ago gives way to a third."""
+    parked: int = 32
+    """Streams of all readers that may wait for their readers at once: each keeps a connection, and half of
+    the account's are left to others."""
     prefetch: int = 16
     """Small media (see `whole_below`) fetched at once before they are read, where they are read in order:
     at 30 ms, 8 were 7 times as fast as none, 16 nearly 12 times, 32 15 times. 0: none."""

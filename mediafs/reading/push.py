@@ -44,6 +44,10 @@ class Pages(Protocol):
         this content are to be put there."""
         ...
 
+    def end(self) -> None:
+        """No more of this content is to be put there."""
+        ...
+
 
 class Push:
     """What one stream puts into the kernel's pages. Trio thread only."""
@@ -80,6 +84,11 @@ class Push:
         """A reader has come far enough for it."""
         return self._reach() >= self._begin
 
+    @property
+    def wants_large(self) -> bool:
+        """Pieces of full size are of use: they will be put there, and are then held here no longer."""
+        return self.begun and self._plenty and not self._ended
+
     def received(self) -> None:
         """Some bytes were received, whether they completed a piece or not."""
         self._receipts += 1
@@ -88,6 +97,8 @@ class Push:
         """A piece that has arrived, the next of the stream; nothing waits for what comes of it."""
         self._plenty = len(piece.data) >= self._receipts * PLENTY
         self._receipts = 0
+        while self._waiting and self._waiting[0].offset < self._reach():
+            self._waiting.popleft()  # it was asked for meanwhile
         if self.begun and piece.offset >= self._reach() and not self._ended:
             self._waiting.append(piece)
             self._news.set()

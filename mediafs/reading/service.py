@@ -152,6 +152,8 @@ class Reading:
 
     def begin(self, content: Content, stream: Stream) -> None:
         """See `Owner`."""
+        if stream.open_ended:
+            self._make_way()
         content.begin(stream)
         pump = Pump(
             self._source,
@@ -166,6 +168,19 @@ class Reading:
             stream.push = Push(content.pages, self.options, lambda: stream.reach, content.in_kernel)
             self._nursery.start_soon(stream.push.run, name=f"push {stream!r} of {content.media.id}")
         self._nursery.start_soon(self._run, pump, content, name=f"{stream!r} of {content.media.id}")
+
+    def _make_way(self) -> None:
+        """A stream that is parked keeps its connection. Where there are many, the one whose reader has been
+        away for longest gives way; that reader goes on with a request of its own."""
+        parked = [
+            (stream.used_at, content, stream)
+            for content in self._open.values()
+            for stream in content.streams
+            if stream.open_ended and not content.awaited(stream)
+        ]
+        if len(parked) >= self.options.parked:
+            _, content, stream = min(parked, key=lambda each: each[0])
+            content.give_way(stream)
 
     def _beside(self, content: Content, stream: Stream) -> Callable[[Span], None] | None:
         """For the first stream of a film, of a service that counts no requests."""

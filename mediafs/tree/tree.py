@@ -312,10 +312,17 @@ class Tree:
         except BaseException:
             await reader.close()
             raise
-        self._shown[inode] = version
+
+        def paged(whether: bool) -> None:
+            if whether:
+                self._shown[inode] = version
+            else:
+                self._shown.pop(inode, None)
+
         return OpenFile(
             reader,
             keep_cache=keep,
+            paged=paged,
             attributes=lambda: self.attributes(inode),
             changed=lambda: self._shown.pop(inode, None),
             began=lambda: self._ahead.began(inode),

@@ -69,7 +69,12 @@ async def test_what_is_left_out_tells_how_far_a_reader_has_come(
         await reader.close()
 
 
-class Stuck:
+class Endless:
+    def end(self) -> None:
+        pass
+
+
+class Stuck(Endless):
     """A kernel in which no call comes back."""
 
     def __init__(self) -> None:
@@ -81,7 +86,7 @@ class Stuck:
         return True
 
 
-class Slow:
+class Slow(Endless):
     def __init__(self) -> None:
         self.go = trio.Event()
 
@@ -90,7 +95,7 @@ class Slow:
         return True
 
 
-class Refusing:
+class Refusing(Endless):
     def __init__(self) -> None:
         self.calls = 0
 
@@ -100,7 +105,7 @@ class Refusing:
         return False
 
 
-class Broken:
+class Broken(Endless):
     async def store(self, pieces: Sequence[tuple[int, Data]], from_: Callable[[], int]) -> bool:
         await trio.lowlevel.checkpoint()
         raise TypeError("a bug")
