@@ -55,7 +55,8 @@ class OpenFiles:
         try:
             opened = Opened(file)
             # All files of an inode share the kernel's pages: beside an older content that is still open, the
-            # new one must leave none, or a copy under way goes on with another content's bytes.
+            # new one must leave none, or a copy under way goes on with another content's bytes. (A private
+            # mapping leaves some all the same, and nothing here learns of it.)
             others = self._by_inode.setdefault(opened.inode, [])
             paged = not file.grows and all(each.file.content is file.content for each in others)
             self._files[handle] = opened
