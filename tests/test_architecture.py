@@ -33,6 +33,7 @@ ALLOWED = {
         "catalogue",
         "config",
         "errors",
+        "instance",
         "model",
         "paths",
         "reading",
