@@ -56,7 +56,8 @@ def lock(account: AccountName, cache_dir: Path, mountpoint: Path | None) -> Iter
     """Holds the account in this cache folder; yields the lock file's path.
 
     Take it in the process that serves: its id is what others are told. `cache_dir` must exist.
-    Waits for an `idle`. Raises AlreadyMounted when another process holds it, MediafsError when there can be no lock here.
+    Waits for an `idle`. Raises AlreadyMounted when another process holds it, MediafsError when there
+    can be no lock here.
     """
     path = cache_dir / f"{account}.lock"
     handle = _open(path)

@@ -13,9 +13,10 @@ disk lies about `fsync`, or loses bytes later, the checksums tell, and the bytes
 
 The cap counts the blocks that the file system says a file takes up, and for what is being written the room
 that was granted to it before; other accounts of the cache directory share it (`share`). `keep_free` holds
-against what others leave of the disk (`ledger`). What was used longest ago goes first. Never evicted: what is open or being filled, what was pinned, and bodies of
-media of which each download counts, for they cannot be had again. Blocks are written by one thread behind
-the readers (`writer`); where it is too slow, or nothing can be evicted for them, they are not kept.
+against what others leave of the disk (`ledger`). What was used longest ago goes first. Never evicted: what
+is open or being filled, what was pinned, and bodies of media of which each download counts, for they cannot
+be had again. Blocks are written by one thread behind the readers (`writer`); where it is too slow, or
+nothing can be evicted for them, they are not kept.
 
 What is kept here is only a copy: whatever the disk refuses (full, read-only, gone) means that
 nothing is cached, one warning, and no error.
