@@ -128,17 +128,17 @@ class DiskCache:
         while share.is_shared:
             with trio.move_on_after(LOOK_S):
                 await share.wished.wait()
-            if share.changed:
-                await self._leave_to_others()
+            await self._leave_to_others()
             await trio.sleep(PAUSE_S)
 
     async def _leave_to_others(self) -> None:
-        wished = self._ledger.share.wished.is_set()
-        self._ledger.share.wished = trio.Event()
+        share = self._ledger.share
+        wished, share.wished = share.wished.is_set(), trio.Event()
         await self._writer.unlinked(self._ledger.shrink(for_others=True))
-        await self._lower()
+        if share.is_lower:
+            await self._lower()
         if wished:
-            await trio.to_thread.run_sync(self._ledger.share.take_from_idle)
+            await trio.to_thread.run_sync(share.take_from_idle)
             self._ledger.try_again()
 
     async def _lower(self) -> None:

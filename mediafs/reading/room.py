@@ -42,7 +42,6 @@ class Room:
         self._directory = folder.parent.parent
         self._path = self._directory / NAME
         self._folder = folder.name
-        self._seen: tuple[int, ...] = ()
 
     def folder(self, account: str) -> Path:
         return self._directory / account / self._folder
@@ -70,16 +69,8 @@ class Room:
                 text = json.dumps(entries).encode().ljust(len(raw))
                 with suppress(OSError):
                     os.pwrite(descriptor, text, 0)
-            self._seen = _state(os.fstat(descriptor))
         finally:
             os.close(descriptor)
-
-    def changed(self) -> bool:
-        """Whether anybody changed it since the last turn."""
-        try:
-            return _state(os.stat(self._path)) != self._seen
-        except OSError:
-            return self._seen != ()
 
     def note(self, count: int) -> None:
         """The account takes up so much; no daemon of it runs."""
@@ -133,7 +124,3 @@ def _entry(name: str, count: object, wanted: object, until: object) -> Entry:
     if min(count, wanted) < 0 or "/" in name or "\0" in name or name.startswith("."):
         raise ValueError("no entry")
     return Entry(count, wanted, float(until))  # type: ignore[arg-type]
-
-
-def _state(seen: os.stat_result) -> tuple[int, ...]:
-    return (seen.st_ino, seen.st_mtime_ns, seen.st_size)

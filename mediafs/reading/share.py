@@ -115,11 +115,9 @@ class Share:
             self.wished.set()
 
     @property
-    def changed(self) -> bool:
-        """Whether there is anything to look at, or to tell."""
-        if self._room is None:
-            return False
-        return self._told > self._used() or self.wished.is_set() or self._room.changed()
+    def is_lower(self) -> bool:
+        """Less is taken up than others were told."""
+        return self._told > self._used()
 
     def begin_lowering(self) -> None:
         """What was given up so far is about to be off the disk: others may have it at `lower`."""
