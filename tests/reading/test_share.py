@@ -316,15 +316,14 @@ async def test_what_is_given_up_is_others_only_once_it_is_off_the_disk(tmp_path:
     ids=lambda raw: repr(raw[:12]),
 )
 async def test_a_damaged_note_is_made_anew_from_what_is_there(tmp_path: Path, damaged: bytes) -> None:
-    one, other = account(tmp_path, "one"), account(tmp_path, "other")
+    one, other = (account(tmp_path, name, 3 * MIB) for name in ("one", "other"))
     for cache in (one, other):
         await cache.scan()
-    with mounted(tmp_path, "one"):
-        await fill(one, "a", 4, 4 * MIB)
-        (tmp_path / NOTE).write_bytes(damaged)
-        assert await fill(other, "b", 3, 3 * MIB) > 0
-        assert other.statistics().files < 3
-    assert total(tmp_path) <= CAP
+    await fill(one, "a", 2)
+    (tmp_path / NOTE).write_bytes(damaged)
+    assert not await fill(other, "b", 1)
+    assert await fill(other, "c", 2, 300 * KIB)
+    assert total(tmp_path) <= 3 * MIB
     assert other.statistics().others == blocks(tmp_path / "one" / "bytes")
     note(tmp_path)
 
