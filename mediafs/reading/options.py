@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -23,6 +24,9 @@ class CacheOptions:
     """Hard cap in bytes of real blocks; 0: nothing new is kept."""
     keep_free: Callable[[int], int] = lambda disk: 0
     """Bytes to leave to others, of a disk of so many."""
+    hold_idle: Callable[[str], AbstractContextManager[bool]] | None = None
+    """Keeps another account from being mounted as long as the context lasts; False where it is mounted.
+    The cap is then that of all accounts whose folders lie beside `folder.parent`. None: it is ours alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class CacheStatistics:
     files: int
     size: int
     """The cap."""
+    others: int
+    """Bytes that other accounts take up of it, when last looked at."""
     hits: int
     """Bodies that were opened here instead of being fetched."""
     trouble: str | None

@@ -145,10 +145,10 @@ class Reading:
             cache=self.cache.statistics() if self.cache is not None else None,
         )
 
-    def begin_scan(self) -> None:
+    def begin_cache(self) -> None:
         """For `reading`: behind everything else."""
         if self.cache is not None:
-            self._nursery.start_soon(self.cache.scan, name="look through the disk cache")
+            self._nursery.start_soon(self.cache.run, name="disk cache")
 
     def begin(self, content: Content, stream: Stream) -> None:
         """See `Owner`."""
@@ -236,7 +236,7 @@ async def reading(
     with one_cause():
         async with trio.open_nursery() as nursery:
             service = Reading(source, options, make_store, nursery)
-            service.begin_scan()
+            service.begin_cache()
             try:
                 yield service
             finally:
