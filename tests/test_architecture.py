@@ -34,6 +34,7 @@ ALLOWED = {
         "catalogue",
         "config",
         "errors",
+        "instance",
         "model",
         "paths",
         "reading",

@@ -129,8 +129,9 @@ def _cache(facts: Mapping[str, Any] | None) -> list[str]:
     if not facts:
         return []
     cap = size(facts["size"]) if facts["size"] else "nothing new"
+    others = f" with {size(facts['others'])} of other accounts" if facts["others"] else ""
     lines = [
-        f"  disk cache   {size(facts['bytes'])} in {facts['files']} files, of {cap};"
+        f"  disk cache   {size(facts['bytes'])} in {facts['files']} files, of {cap}{others};"
         f" {facts['hits']} times read from instead of the service"
     ]
     if facts["pinned"]:

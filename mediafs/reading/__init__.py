@@ -9,6 +9,7 @@ from .live import LiveReader
 from .options import CacheOptions, CacheStatistics, ReadingOptions, ReadingStatistics
 from .push import Pages
 from .reader import Reader
+from .room import Room
 from .service import Reading, reading
 from .spool import MakeStore, Spool, Store
 from .warming import Progress, Warming, warming
@@ -24,6 +25,7 @@ __all__ = [
     "Reading",
     "ReadingOptions",
     "ReadingStatistics",
+    "Room",
     "Spool",
     "Store",
     "Usage",

@@ -126,6 +126,20 @@ def usage(folder: Path) -> Usage:
     return Usage(bytes=total, files=files)
 
 
+def thinned(folder: Path, down_to: int) -> int:
+    """Removes what was used longest ago, nothing pinned and nothing of which each download counts, until
+    no more than `down_to` bytes are taken up, or nothing is left; bytes that are. No daemon may use the
+    folder. Raises OSError."""
+    found = sorted(looked_through(folder), key=lambda each: each.used)
+    keep, left = pinned(folder), usage(folder).bytes
+    for each in found:
+        if left <= down_to:
+            break
+        if each.path.name not in keep and not each.record.limited:
+            left -= remove([each.path])
+    return left
+
+
 def purge_folder(folder: Path) -> Usage:
     """Removes all that is in it; what there was. Raises OSError."""
     before = usage(folder)

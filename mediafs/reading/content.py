@@ -183,6 +183,10 @@ class Content:
         self.streams.append(stream)
         self._tally.streams += 1
 
+    def give_way(self, stream: Stream) -> None:
+        """Another is more urgent."""
+        self._cancel(stream)
+
     def awaited(self, stream: Stream) -> bool:
         """Whether a read waits for it now."""
         return any(wish.stream is stream for wish in self.wishes)
@@ -297,6 +301,8 @@ class Content:
         """The content is not what it was: all its readers fail from now on."""
         if self.failed is None:
             self.failed = error
+        if self.pages is not None:
+            self.pages.end()
         self.distrust()
         self.release()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -23,6 +24,9 @@ class CacheOptions:
     """Hard cap in bytes of real blocks; 0: nothing new is kept."""
     keep_free: Callable[[int], int] = lambda disk: 0
     """Bytes to leave to others, of a disk of so many."""
+    hold_idle: Callable[[str], AbstractContextManager[bool]] | None = None
+    """Keeps another account from being mounted as long as the context lasts; False where it is mounted.
+    The cap is then that of all accounts whose folders lie beside `folder.parent`. None: it is ours alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class CacheStatistics:
     files: int
     size: int
     """The cap."""
+    others: int
+    """Bytes that other accounts take up of it, when last looked at."""
     hits: int
     """Bodies that were opened here instead of being fetched."""
     trouble: str | None
@@ -76,6 +82,9 @@ class ReadingOptions:
     streams: int = 2
     """Open-ended streams that one reader keeps: a player alternates between two places (sound and
     picture, or index and content). The one used longest ago gives way to a third."""
+    parked: int = 32
+    """Streams of all readers that may wait for their readers at once: each keeps a connection, and half of
+    the account's are left to others."""
     prefetch: int = 16
     """Small media (see `whole_below`) fetched at once before they are read, where they are read in order:
     at 30 ms, 8 were 7 times as fast as none, 16 nearly 12 times, 32 15 times (measured). 0: none."""

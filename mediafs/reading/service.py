@@ -147,13 +147,15 @@ class Reading:
             cache=self.cache.statistics() if self.cache is not None else None,
         )
 
-    def begin_scan(self) -> None:
+    def begin_cache(self) -> None:
         """For `reading`: behind everything else."""
         if self.cache is not None:
-            self._nursery.start_soon(self.cache.scan, name="look through the disk cache")
+            self._nursery.start_soon(self.cache.run, name="disk cache")
 
     def begin(self, content: Content, stream: Stream) -> None:
         """See `Owner`."""
+        if stream.open_ended:
+            self._make_way()
         content.begin(stream)
         pump = Pump(
             self._source,
@@ -169,6 +171,19 @@ class Reading:
             stream.push = Push(content.pages, self.options, lambda: stream.reach, content.in_kernel)
             self._nursery.start_soon(stream.push.run, name=f"push {stream!r} of {content.media.id}")
         self._nursery.start_soon(self._run, pump, content, name=f"{stream!r} of {content.media.id}")
+
+    def _make_way(self) -> None:
+        """A stream that is parked keeps its connection. Where there are many, the one whose reader has been
+        away for longest gives way; that reader goes on with a request of its own."""
+        parked = [
+            (stream.used_at, content, stream)
+            for content in self._open.values()
+            for stream in content.streams
+            if stream.open_ended and not content.awaited(stream)
+        ]
+        if len(parked) >= self.options.parked:
+            _, content, stream = min(parked, key=lambda each: each[0])
+            content.give_way(stream)
 
     def _index_fetch(self, content: Content, stream: Stream) -> Callable[[Span], None] | None:
         """What begins to fetch the index beside the first stream of a film; None where it is not to be:
@@ -225,7 +240,7 @@ async def reading(
     with one_cause():
         async with trio.open_nursery() as nursery:
             service = Reading(source, options, make_store, nursery)
-            service.begin_scan()
+            service.begin_cache()
             try:
                 yield service
             finally:

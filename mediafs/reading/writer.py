@@ -119,7 +119,7 @@ class Writer:
 
     async def unlinked(self, paths: list[Path]) -> None:
         """When they are."""
-        if paths:
+        if paths or self._unlinks:  # what others have given up is not gone before
             with trio.CancelScope(shield=True):  # what is not counted any more must not stay
                 self.unlink(paths)
                 await self.wait_done()
@@ -138,12 +138,13 @@ class Writer:
         """Until all is done that was given before."""
         await self.begin(lambda: None).wait()
 
-    async def aclose(self, patience_s: float = CLOSE_S) -> None:
+    async def aclose(self, patience_s: float = CLOSE_S) -> bool:
         """Writes what was given, takes nothing more, and lets the thread go; a disk that takes longer than
-        `patience_s` is not waited for."""
+        `patience_s` is not waited for. Whether all is done."""
         self._ending = True
-        with trio.move_on_after(patience_s, shield=True):
+        with trio.move_on_after(patience_s, shield=True) as patience:
             await self.wait_done()
+        return not patience.cancelled_caught
 
     def _give(self, job: _Write | _Do | None) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -184,7 +185,8 @@ class Writer:
             except Empty:
                 job = None
         while self._unlinks:
-            unlink_all(self._unlinks.popleft())
+            unlink_all(self._unlinks[0])
+            self._unlinks.popleft()
         for target, extents in batch.items():
             self._write(target, extents)
         if job is not None:

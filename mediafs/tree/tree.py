@@ -308,12 +308,12 @@ class Tree:
         except BaseException:
             await reader.close()
             raise
-        self._paged.opened(inode, version)
         return OpenFile(
             reader,
             keep_cache=keep,
+            paged=lambda: self._paged.opened(inode, version),
+            unpaged=lambda: self._paged.drop(inode),
             attributes=lambda: self.attributes(inode),
-            changed=lambda: self._paged.drop(inode),
             began=lambda: self._ahead.began(inode),
             closed=lambda: self._ahead.closed(inode),
         )
