@@ -26,7 +26,7 @@ class OpenFile:
         began: Callable[[], object],
         closed: Callable[[], object],
     ) -> None:
-        """`paged` and `unpaged` are told whether the kernel may have pages of it; `began` of the first read."""
+        """`paged`, `unpaged`: the kernel may have pages of it, or may not; `began`: the first read."""
         self._reader = reader
         self._attributes = attributes
         self._began: Callable[[], object] | None = began
