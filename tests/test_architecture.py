@@ -116,6 +116,17 @@ def test_no_arrow_goes_upwards() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_disk_cache_knows_little_of_the_room_around_it() -> None:
+    known = {"checks", "disk", "files", "options", "spool"}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: reading.disk must not import {name}"
+        for path in sorted((ROOT / "reading" / "disk").glob("*.py"))
+        for line, name in imports(path)
+        if name.startswith("mediafs.reading") and not known.issuperset(name.split(".")[2:3] or ["reading"])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_each_library_lives_in_one_room() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {name} belongs to {HOMES[name.split('.')[0]]}"

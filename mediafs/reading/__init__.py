@@ -4,12 +4,11 @@ What a user of this room needs is below; how a missing byte becomes a request is
 reply must be like in `checks`.
 """
 
-from .cachefolder import Usage, purge_folder, usage
+from .disk import Room, Usage, purge_folder, usage
 from .live import LiveReader
 from .options import CacheOptions, CacheStatistics, ReadingOptions, ReadingStatistics
 from .push import Pages
 from .reader import Reader
-from .room import Room
 from .service import Reading, reading
 from .spool import MakeStore, Spool, Store
 from .warming import Progress, Warming, warming

@@ -15,8 +15,8 @@ from ..model import Media, Span, Version
 from ..source import Body
 from .blocks import Blocks, Edition, Piece
 from .checks import Identity, accept, check_same
+from .disk import PartialBody
 from .options import ReadingOptions, Tally
-from .partial import PartialBody
 from .plan import Ask, Fetch, Join, Known, plan
 from .push import Pages, Push
 from .spool import Store

@@ -15,9 +15,9 @@ from ..model import Media, MediaId, Span, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
 from .buffers import Buffers
-from .cache import DiskCache
 from .causes import one_cause
 from .content import Content
+from .disk import DiskCache
 from .index import may_have_index
 from .live import LiveReader
 from .options import ReadingOptions, ReadingStatistics, Tally

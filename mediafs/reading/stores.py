@@ -8,9 +8,9 @@ from typing import Final
 from ..errors import Changed, NoRoom
 from ..model import Media, Version
 from .blocks import Blocks
-from .cache import DiskCache
 from .checks import Identity
 from .content import Content
+from .disk import DiskCache
 from .options import ReadingOptions
 from .spool import MakeStore, MemorySpool, Store, make_spool
 

@@ -30,8 +30,8 @@ from mediafs.model import (
     UserId,
     Version,
 )
-from mediafs.reading.bodyfile import Record
 from mediafs.reading.checks import Identity
+from mediafs.reading.disk.bodyfile import Record
 from mediafs.reading.reader import Reader
 from mediafs.source import Body
 

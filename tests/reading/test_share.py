@@ -21,8 +21,8 @@ import trio
 from mediafs import instance
 from mediafs.app import purge_bytes
 from mediafs.model import AccountName
-from mediafs.reading import cache as cache_module
-from mediafs.reading.cache import DiskCache
+from mediafs.reading.disk import cache as cache_module
+from mediafs.reading.disk.cache import DiskCache
 from mediafs.reading.options import CacheOptions
 
 from .scripted import KIB, MIB, some_bytes, version_of
@@ -169,7 +169,7 @@ PROCESS = """
 import sys
 from pathlib import Path
 import trio
-from mediafs.reading import cache
+from mediafs.reading.disk import cache
 from tests.reading.test_share import account, busy, mounted
 
 async def main(directory, name, seed):

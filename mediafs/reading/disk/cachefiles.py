@@ -14,12 +14,12 @@ from typing import Final, Protocol
 
 import trio
 
-from ..errors import NoRoom, Unavailable
-from ..model import Data
+from ...errors import NoRoom, Unavailable
+from ...model import Data
+from ..checks import Identity
+from ..files import allocated, make, sync_folder, unlink_quietly, unlink_same, used_now, write_all
+from ..spool import Spool
 from .bodyfile import BodyFile, Checksums, Damaged, Record, ending
-from .checks import Identity
-from .files import allocated, make, sync_folder, unlink_quietly, unlink_same, used_now, write_all
-from .spool import Spool
 
 MARGIN: Final = 64 * 1024
 """Room taken beside a body's own: what the file system itself writes down of a file."""

@@ -15,8 +15,8 @@ from typing import Final
 
 import trio
 
+from ..options import CacheOptions
 from .cachefolder import thinned
-from .options import CacheOptions
 from .room import Entry, Room
 
 log = logging.getLogger(__name__)

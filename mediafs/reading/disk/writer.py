@@ -20,8 +20,8 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 
+from ..files import unlink_all
 from .blockfile import Extent
-from .files import unlink_all
 
 log = logging.getLogger(__name__)
 

@@ -37,15 +37,15 @@ from typing import Final
 
 import trio
 
-from ..errors import LocalFailure
-from ..model import Media, MediaId, Version
+from ...errors import LocalFailure
+from ...model import Media, MediaId, Version
+from ..files import unlink_quietly, unlinked
+from ..options import CacheOptions, CacheStatistics
 from .blockfile import blocks_of
 from .bodyfile import Record, ending_length, name_of
 from .cachefiles import MARGIN, STEP, Filling, Held, Whole
 from .cachefolder import PART, Found, Usage, looked_through, purge_folder, remove
-from .files import unlink_quietly, unlinked
 from .ledger import Grant, Ledger
-from .options import CacheOptions, CacheStatistics
 from .partial import PartialBody
 from .partials import Partials
 from .pins import Pins

@@ -27,8 +27,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ..files import allocated, make, read_all, unlink_quietly, unlink_same, used_now, write_all
 from .bodyfile import BLOCK, LONGEST_RECORD, Damaged, Record, packed, unpacked
-from .files import allocated, make, read_all, unlink_quietly, unlink_same, used_now, write_all
 from .runs import Runs
 
 _MAGIC: Final = b"mediafs2"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from ..model import MediaId
+from ...model import MediaId
 from .bodyfile import name_of
 from .cachefolder import PIN, pin, pinned, unpin
 from .ledger import Ledger

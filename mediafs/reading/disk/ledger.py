@@ -14,8 +14,8 @@ from typing import Final, Protocol
 
 import trio
 
+from ..options import CacheOptions
 from .cachefiles import Held
-from .options import CacheOptions
 from .share import Share
 
 AGAIN_S: Final = 1.0

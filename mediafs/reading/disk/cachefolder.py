@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..files import sync_folder, unlink_quietly
 from .blockfile import held_bytes, read_map, runs_of
 from .bodyfile import BodyFile, Damaged, Record
-from .files import sync_folder, unlink_quietly
 
 PART: Final = ".part"
 """How temporary names end."""

@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..model import Data, MediaId
-from .files import read_all
+from ...model import Data, MediaId
+from ..files import read_all
 
 BLOCK: Final = 64 * 1024
 """What is checked together: half of the kernel's largest read, so that little is read in vain."""

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import trio
 
-from ..model import Media, Version
+from ...model import Media, Version
+from ..files import allocated, unlink_quietly
 from .bodyfile import Record, ending_length
 from .cachefiles import Filling, Held, Whole, make_temporary, open_whole
-from .files import allocated, unlink_quietly
 from .ledger import Grant
 from .partials import Partials
 

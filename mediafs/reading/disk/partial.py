@@ -15,11 +15,11 @@ from typing import Final, Protocol
 
 import trio
 
-from ..errors import Unavailable
+from ...errors import Unavailable
+from ..checks import Identity, same_content
 from .blockfile import BadBlocks, BlockFile, Extent, blocks_of, held_bytes
 from .bodyfile import BLOCK, Record
 from .cachefiles import MARGIN, Held
-from .checks import Identity, same_content
 from .ledger import Ledger
 from .runs import Runs
 from .writer import BOUND, Writer
