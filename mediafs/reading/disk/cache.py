@@ -43,9 +43,9 @@ from ..files import unlink_quietly, unlinked
 from ..options import CacheOptions, CacheStatistics
 from .blockfile import blocks_of
 from .bodyfile import Record, ending_length, name_of
-from .cachefiles import MARGIN, STEP, Filling, Held, Whole
+from .cachefiles import MARGIN, STEP, Filling, Whole
 from .cachefolder import PART, Found, Usage, looked_through, purge_folder, remove
-from .ledger import Grant, Ledger
+from .ledger import Grant, Held, Ledger
 from .partial import PartialBody
 from .partials import Partials
 from .pins import Pins

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -20,30 +20,13 @@ from ..checks import Identity
 from ..files import allocated, make, sync_folder, unlink_quietly, unlink_same, used_now, write_all
 from ..spool import Spool
 from .bodyfile import BodyFile, Checksums, Damaged, Record, ending
+from .ledger import Held
 
 MARGIN: Final = 64 * 1024
 """Room taken beside a body's own: what the file system itself writes down of a file."""
 
 STEP: Final = 4 << 20
 """By how much the room of a body of unknown length grows at least."""
-
-
-@dataclass(slots=True, eq=False)
-class Held:
-    """A body in the cache. Its blocks count until it is neither named nor open."""
-
-    path: Path
-    record: Record
-    blocks: int
-    """Bytes that the disk takes up for it; 0 while that is counted as granted."""
-    used: int
-    """When it was last used: Unix time in ns, never twice the same."""
-    body: int
-    """Bytes of the body that are held."""
-    whole: bool = True
-    """Not a file of blocks, even if it has all of them."""
-    open: int = 0
-    named: bool = True
 
 
 class Keeper(Protocol):

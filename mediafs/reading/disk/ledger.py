@@ -9,17 +9,36 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 import trio
 
 from ..options import CacheOptions
-from .cachefiles import Held
+from .bodyfile import Record
 from .share import Share
 
 AGAIN_S: Final = 1.0
 """How long a refusal stands, where nothing was given back since: who asks with each block asks often."""
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A body in the cache. Its blocks count until it is neither named nor open."""
+
+    path: Path
+    record: Record
+    blocks: int
+    """Bytes that the disk takes up for it; 0 while that is counted as granted."""
+    used: int
+    """When it was last used: Unix time in ns, never twice the same."""
+    body: int
+    """Bytes of the body that are held."""
+    whole: bool = True
+    """Not a file of blocks, even if it has all of them."""
+    open: int = 0
+    named: bool = True
 
 
 class Grantee(Protocol):
@@ -40,6 +59,8 @@ class Grantee(Protocol):
 
 
 class Ledger:
+    """The books of a cache folder, shared by all that fill it. The loop's."""
+
     def __init__(self, options: CacheOptions) -> None:
         self._options = options
         self.held: dict[str, Held] = {}

@@ -19,8 +19,8 @@ from ...errors import Unavailable
 from ..checks import Identity, same_content
 from .blockfile import BadBlocks, BlockFile, Extent, blocks_of, held_bytes
 from .bodyfile import BLOCK, Record
-from .cachefiles import MARGIN, Held
-from .ledger import Ledger
+from .cachefiles import MARGIN
+from .ledger import Held, Ledger
 from .runs import Runs
 from .writer import BOUND, Writer
 

@@ -13,8 +13,8 @@ import trio
 from ...model import Media, Version
 from ..files import allocated, unlink_quietly
 from .bodyfile import Record, ending_length
-from .cachefiles import Filling, Held, Whole, make_temporary, open_whole
-from .ledger import Grant
+from .cachefiles import Filling, Whole, make_temporary, open_whole
+from .ledger import Grant, Held
 from .partials import Partials
 
 log = logging.getLogger(__name__)
