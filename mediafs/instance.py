@@ -20,12 +20,11 @@ from typing import Final
 from .errors import MediafsError
 from .model import AccountName
 
-_PATIENCE: Final = 10
-"""So many times that long a holder is waited for that writes nothing: see `idle`."""
-
 # The holder takes the lock first and writes its name a moment later: that long a reader waits for it.
 _READ_ATTEMPTS: Final = 10
 _READ_PAUSE_S: Final = 0.02
+# So many times that long a holder is waited for that writes none: see `idle`.
+_PATIENCE: Final = 10
 # What a daemon may take to end once its mount is gone: it writes what was fetched to its disk cache.
 _ENDING_S: Final = 10.0
 
