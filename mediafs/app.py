@@ -185,23 +185,28 @@ async def _keep_learnt(source: RemoteAccount, database: Database) -> None:
     """What is known of the service outlives a crash: a new daemon must not spend its rate twice, nor
     find out anew what its documentation does not say."""
     kept: dict[str, object] = {}
+    told = None
     try:
         while True:
-            kept = _keep(database, kept, source)
+            told = _keep(database, kept, source, told)
             await trio.sleep(KEEP_LEARNT_S)
     finally:
-        _keep(database, {}, source)  # all of it: a full disk may have refused some before
+        _keep(database, kept, source, told)
 
 
-def _keep(database: Database, kept: dict[str, object], source: RemoteAccount) -> dict[str, object]:
+def _keep(database: Database, kept: dict[str, object], source: RemoteAccount, told: str | None) -> str | None:
+    """Writes what is not `kept` as it is now; why that failed, logged unless it was `told` before."""
     known: dict[str, object] = {LIMITS: source.export_limits(), LEARNT: dict(source.learnt)}
     try:
         for key, value in known.items():
             if value != kept.get(key):
                 database.remember(key, value)
+                kept[key] = value
     except MediafsError as error:
-        log.warning("what was learnt of the service cannot be remembered: %s", error)
-    return known
+        if str(error) != told:
+            log.warning("what was learnt of the service cannot be remembered: %s", error)
+        return str(error)
+    return None
 
 
 def _realm(account: AccountConfig) -> str:

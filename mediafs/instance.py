@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ _PATIENCE: Final = 10
 # The holder takes the lock first and writes its name a moment later: that long a reader waits for it.
 _READ_ATTEMPTS: Final = 10
 _READ_PAUSE_S: Final = 0.02
+# What a daemon may take to end once its mount is gone: it writes what was fetched to its disk cache.
+_ENDING_S: Final = 10.0
 
 
 class AlreadyMounted(MediafsError):
@@ -52,17 +54,23 @@ class Holder:
 
 
 @contextmanager
-def lock(account: AccountName, cache_dir: Path, mountpoint: Path | None) -> Iterator[Path]:
+def lock(
+    account: AccountName,
+    cache_dir: Path,
+    mountpoint: Path | None,
+    *,
+    serves: Callable[[Path], bool] = lambda mountpoint: True,
+) -> Iterator[Path]:
     """Holds the account in this cache folder; yields the lock file's path.
 
-    Take it in the process that serves: its id is what others are told. `cache_dir` must exist.
-    Waits for an `idle`. Raises AlreadyMounted when another process holds it, MediafsError when there
-    can be no lock here.
+    Take it in the process that serves: its id is what others are told. `cache_dir` must exist. Waits for an
+    `idle`, and for one of which `serves` says that its mount is gone: it is about to end.
+    Raises AlreadyMounted when another process holds it, MediafsError when there can be no lock here.
     """
     path = cache_dir / f"{account}.lock"
     handle = _open(path)
     try:
-        _take(handle, path)
+        _take_from_ending(handle, path, serves)
         _write(handle, mountpoint)
         try:
             yield path
@@ -117,6 +125,17 @@ def _open(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise MediafsError(f"cannot open the lock file {path}: {error.strerror}") from error
+
+
+def _take_from_ending(handle: int, path: Path, serves: Callable[[Path], bool]) -> None:
+    until = time.monotonic() + _ENDING_S
+    while True:
+        try:
+            return _take(handle, path)
+        except AlreadyMounted as error:
+            if error.mountpoint is None or serves(error.mountpoint) or time.monotonic() > until:
+                raise
+        time.sleep(_READ_PAUSE_S)
 
 
 def _take(handle: int, path: Path) -> None:

@@ -25,6 +25,7 @@ ALLOWED = {
         "notify",
         "paths",
         "sandbox",
+        "tree",
         "vendors",
         "writing",
         "__init__",

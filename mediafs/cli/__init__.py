@@ -16,6 +16,7 @@ from .common import add_places, complain, number, path
 from .demo import demo
 from .exits import Exit, exit_for
 from .mounting import mount, umount
+from .warming import warm
 
 _EPILOG = """\
 to try it: mediafs demo. For an account of yours: describe it in
@@ -104,6 +105,20 @@ def _parser() -> argparse.ArgumentParser:
         "--purge",
         action="store_true",
         help="remove all bytes kept on disk, also of media that may be downloaded only so often",
+    )
+
+    one = _add(commands, "warm", warm, "fetch files and folders of a mount into the disk cache")
+    one.add_argument("path", type=path, metavar="PATH", nargs="+", help="a file, or a folder with all in it")
+    what = one.add_mutually_exclusive_group()
+    what.add_argument("--pin", action="store_true", help="and keep them there, whatever else needs the room")
+    what.add_argument("--unpin", action="store_true", help="fetch nothing; they are evicted like any other")
+    what.add_argument(
+        "--check", action="store_true", help="fetch nothing; say how much is there, status 0 if it is all"
+    )
+    what.add_argument(
+        "--evict",
+        action="store_true",
+        help="remove them from the disk cache, pinned ones too, but not what may be downloaded only so often",
     )
 
     one = _add(

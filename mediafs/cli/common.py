@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,8 +123,12 @@ def daemon_at(path: str) -> tuple[Daemon, str]:
 
     The mount itself is never touched to find out: it may be the one that hangs.
     """
+    return among(daemons(), path)
+
+
+def among(running: Sequence[Daemon], path: str) -> tuple[Daemon, str]:
+    """`daemon_at`, for who looks for many."""
     absolute = os.path.abspath(os.path.expanduser(path))
-    running = daemons()
     for candidate in (absolute, resolved(absolute)):
         for daemon in running:
             place = daemon.mountpoint

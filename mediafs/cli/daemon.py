@@ -16,14 +16,15 @@ import trio
 from .. import instance
 from ..app import App, running
 from ..config import AccountConfig, CacheConfig, Delete
-from ..control import serve_control, socket_path
+from ..control import Talk, serve_control, socket_path
 from ..errors import ValueRefused
-from ..mount import Deadlines, KernelCaches, MountOptions, serve
+from ..mount import Deadlines, KernelCaches, MountOptions, mount_at, serve
 from ..notify import notify_systemd, watchdog_period_s
 from ..paths import private_cache_dir
 from .background import Readiness
 from .common import runtime_dir
 from .exits import Exit
+from .fetching import fetch_for, inodes_of
 from .report import report
 
 log = logging.getLogger(__name__)
@@ -43,13 +44,17 @@ class Job:
     delete: Delete | None
 
 
+def _is_mounted(mountpoint: Path) -> bool:
+    return mount_at(str(mountpoint)) is not None
+
+
 async def run(job: Job, readiness: Readiness) -> None:
     """Serves until SIGTERM, SIGINT, or somebody unmounts. Raises why it could not."""
     cache_dir = private_cache_dir(job.cache_dir)
     kernel = KernelCaches()
     stop = trio.Event()
     with (
-        instance.lock(job.account.name, cache_dir, Path(job.options.mountpoint)),
+        instance.lock(job.account.name, cache_dir, Path(job.options.mountpoint), serves=_is_mounted),
         trio.open_signal_receiver(*_ends()) as signals,
     ):
         async with (
@@ -87,7 +92,13 @@ def _ends() -> list[signal.Signals]:
 
 
 async def _control(path: Path, desk: _Desk, task_status: trio.TaskStatus[None]) -> None:
-    await serve_control(path, desk.answer, lock_is_ours=True, task_status=task_status)
+    await serve_control(
+        path,
+        desk.answer,
+        lock_is_ours=True,
+        conversations={"warm": desk.warm},
+        task_status=task_status,
+    )
 
 
 async def _stop_on_signal(signals: trio.abc.AsyncIterator[int], stop: trio.Event) -> None:  # type: ignore[name-defined]
@@ -128,6 +139,15 @@ class _Desk:
             case "cache-purge":
                 cache = self._app.reading.cache
                 return asdict(await cache.purge()) if cache is not None else {"bytes": 0, "files": 0}
+            case "held":
+                await self._app.tree.kept.wait_known()
+                found = [self._app.tree.kept.holding(inode) for inode in inodes_of(arguments)]
+                return {"files": [None if one is None else [one.size, one.held, one.pinned] for one in found]}
+            case "evict":
+                return asdict(await self._app.tree.kept.evict(inodes_of(arguments)))
+            case "unpin":
+                await self._app.tree.kept.unpin(inodes_of(arguments))
+                return {}
             case "refresh":
                 did = await self._app.tree.refresh(str(arguments.get("path", ".")))
                 # What was found then holds for whoever looks next, whatever the kernel remembered.
@@ -135,6 +155,9 @@ class _Desk:
                     await self._kernel.wait_told()
                 return {"did": did}
         raise ValueRefused(f"this daemon knows no command {verb!r}; is it older than the command?")
+
+    async def warm(self, talk: Talk, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        return await fetch_for(talk, self._app.tree.kept, pin=arguments.get("pin") is True)
 
 
 def _count(value: object) -> int | None:

@@ -106,7 +106,7 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
     lines = [
         f"{facts['account']} at {facts['mountpoint']}",
         f"  service      {facts['vendor']}, {facts['service']}",
-        f"  daemon       PID {facts['pid']}, up {_span(facts['up_s'])}",
+        f"  daemon       PID {facts['pid']}, up {span(facts['up_s'])}",
         f"  credentials  {facts['credentials']}",
         f"  catalogue    {catalogue['media']} media, {size(catalogue['bytes'])}; {complete}",
         f"  requests     {spent} sent since the start; {left}",
@@ -119,7 +119,7 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         lines.append(f"  kernel       max_background {facts['kernel']['advice']}")
     lines += [f"  refused      by-{kind}: {why}" for kind, why in facts["refused"].items()]
     for problem in facts["problems"][:5]:
-        lines.append(f"  problem      {_span(now - problem['at'])} ago, {problem['message']}")
+        lines.append(f"  problem      {span(now - problem['at'])} ago, {problem['message']}")
         if problem["advice"]:
             lines.append(f"               -> {problem['advice']}")
     return lines
@@ -134,6 +134,8 @@ def _cache(facts: Mapping[str, Any] | None) -> list[str]:
         f"  disk cache   {size(facts['bytes'])} in {facts['files']} files, of {cap}{others};"
         f" {facts['hits']} times read from instead of the service"
     ]
+    if facts["pinned"]:
+        lines.append(f"               {facts['pinned']} pinned")
     if facts["trouble"]:
         lines.append(f"               -> not everything was kept: {facts['trouble']}")
     return lines
@@ -151,7 +153,7 @@ def _deletions(facts: Mapping[str, Any], mountpoint: str) -> list[str]:
     return [f"{line}: STOPPED", f"               -> if they are meant: mediafs allow-deletes {mountpoint}"]
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

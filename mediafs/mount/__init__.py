@@ -5,7 +5,7 @@ from .errors import FuseUnavailable, UnmountFailed
 from .fusectl import ConnectionLimits, connection_limits
 from .guard import Deadlines
 from .kernel import KernelCaches
-from .mountinfo import Mount, mounts, resolved
+from .mountinfo import Mount, mount_at, mounts, resolved
 from .options import MountOptions, with_words
 from .session import serve
 from .stale import unmount
@@ -20,6 +20,7 @@ __all__ = [
     "UnmountFailed",
     "check_fuse",
     "connection_limits",
+    "mount_at",
     "mounts",
     "resolved",
     "serve",

@@ -55,13 +55,17 @@ class OpenFiles:
         try:
             opened = Opened(file)
             # All files of an inode share the kernel's pages: beside an older content that is still open, the
-            # new one must leave none, or a copy under way goes on with another content's bytes.
+            # new one must leave none, or a copy under way goes on with another content's bytes. (A private
+            # mapping leaves some all the same, and nothing here learns of it.)
             others = self._by_inode.setdefault(opened.inode, [])
             paged = not file.grows and all(each.file.content is file.content for each in others)
             self._files[handle] = opened
             others.append(opened)
             if paged:
                 file.put_into(await self._pages.of(opened.inode, file.content))
+            else:
+                self._pages.revoke(opened.inode)
+                file.leave_no_pages()
         except BaseException:
             with trio.move_on_after(CLOSE_S, shield=True):
                 await (self.close(handle) if handle in self._files else file.close())

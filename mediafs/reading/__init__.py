@@ -12,6 +12,7 @@ from .reader import Reader
 from .room import Room
 from .service import Reading, reading
 from .spool import MakeStore, Spool, Store
+from .warming import Progress, Warming, warming
 
 __all__ = [
     "CacheOptions",
@@ -19,6 +20,7 @@ __all__ = [
     "LiveReader",
     "MakeStore",
     "Pages",
+    "Progress",
     "Reader",
     "Reading",
     "ReadingOptions",
@@ -27,7 +29,9 @@ __all__ = [
     "Spool",
     "Store",
     "Usage",
+    "Warming",
     "purge_folder",
     "reading",
     "usage",
+    "warming",
 ]

@@ -28,7 +28,8 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Set
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,10 +39,11 @@ import trio
 
 from ..errors import LocalFailure
 from ..model import Media, MediaId, Version
+from .blockfile import blocks_of
 from .bodyfile import Record, ending_length, name_of
 from .cachefiles import MARGIN, STEP, Filling, Held, Whole, unlink_all, unlinked
 from .cachefolder import PART, Found, Usage, looked_through, purge_folder, remove
-from .ledger import Ledger
+from .ledger import Grant, Ledger
 from .options import CacheOptions, CacheStatistics
 from .partial import PartialBody
 from .partials import Partials
@@ -120,6 +122,11 @@ class DiskCache:
             Held(found.path, found.record, found.blocks, found.used, found.body, whole=found.whole)
         )
         self._clock = max(self._clock, found.used)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything new is kept at all."""
+        return self._options.size > 0
 
     async def run(self) -> None:
         """Scans, and from then on leaves to other accounts what they may have."""
@@ -237,6 +244,30 @@ class DiskCache:
         """It is evicted like any other."""
         await self._pins.remove(media)
 
+    def is_pinned(self, media: MediaId) -> bool:
+        """As far as the folder was looked through."""
+        return self._name(media) in self._ledger.pinned
+
+    @contextmanager
+    def sparing(self) -> Iterator[Callable[[MediaId], None]]:
+        """Yields what to call for each media that is not to be evicted before the context ends: who fetches
+        many would else lose the first ones to the last."""
+        with self._ledger.sparing() as names:
+            yield lambda media: names.add(self._name(media))
+
+    async def make_room(self, size: int) -> bool:
+        """Evicts what has to go for so many bytes more of bodies; False where that would not suffice, and
+        nothing was evicted."""
+        await self._scanned.wait()
+        granted = Grant()
+        # Beside each block its checksum, and what the file system writes down.
+        going = self._ledger.claim(granted, size + 64 * blocks_of(size) + 2 * MARGIN)
+        if going is None:
+            return False
+        self._ledger.give_back(granted, 0)
+        await self._writer.unlinked(going)
+        return True
+
     def pinned(self) -> set[MediaId]:
         """What is not evicted: of what earlier processes pinned, as far as there is a body and the folder
         was looked through."""
@@ -316,4 +347,5 @@ class DiskCache:
             hits=self._hits,
             trouble=self._trouble,
             queued=self._writer.queued,
+            pinned=len(self._ledger.pinned),
         )

@@ -182,6 +182,10 @@ class Content:
         self.streams.append(stream)
         self._tally.streams += 1
 
+    def give_way(self, stream: Stream) -> None:
+        """Another is more urgent."""
+        self._cancel(stream)
+
     def awaited(self, stream: Stream) -> bool:
         return any(wish.stream is stream for wish in self.wishes)
 
@@ -287,12 +291,18 @@ class Content:
         """The content is not what it was: all its readers fail from now on."""
         if self.failed is None:
             self.failed = error
+        if self.pages is not None:
+            self.pages.end()
         self.distrust()
         self.release()
 
     def in_kernel(self, piece: Piece) -> None:
         """The kernel has it, and nobody is to come to it any more: held here too it would be held twice."""
-        self._blocks.forget(self.edition, piece.offset, piece.stop)
+        self.let_go(piece.offset, piece.stop)
+
+    def let_go(self, start: int, stop: int) -> None:
+        """Memory holds these no longer."""
+        self._blocks.forget(self.edition, start, stop)
 
     def distrust(self) -> None:
         """A body turned out wrong after some of it was held: hold nothing of this content."""

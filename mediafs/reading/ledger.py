@@ -7,7 +7,8 @@ claims is told what that is, and none of it is counted any more.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -45,6 +46,8 @@ class Ledger:
         """Those that have a name, by it; what was used longest ago first."""
         self.pinned: set[str] = set()
         """Names that are not evicted."""
+        self._spared: list[Set[str]] = []
+        """Names that are not evicted while somebody is at work."""
         self.scanned = False
         """The folder was looked through: all that is there is counted."""
         self.gone: set[str] = set()
@@ -73,6 +76,17 @@ class Ledger:
         """It has its name now."""
         self.held[held.path.name] = held
         self._blocks += held.blocks
+
+    @contextmanager
+    def sparing(self) -> Iterator[set[str]]:
+        """Yields a set of names, to be added to: none of them is evicted while the context lasts."""
+        names: set[str] = set()
+        self._spared.append(names)
+        try:
+            yield names
+        finally:
+            self._spared = [each for each in self._spared if each is not names]
+            self._refused_until = 0.0
 
     def touch(self, held: Held, used: int) -> None:
         """It was used just now."""
@@ -228,7 +242,8 @@ class Ledger:
         mine = self._options.realm
         for name, held in self.held.items():
             limited = held.record.limited and held.record.realm == mine
-            if not held.open and name not in self.pinned and not limited:
+            spared = name in self.pinned or any(name in names for names in self._spared)
+            if not held.open and not spared and not limited:
                 yield held
 
     def room(self) -> int:

@@ -44,6 +44,8 @@ class CacheStatistics:
     """Why something could not be kept, where that was so."""
     queued: int = 0
     """Bytes in memory that wait to be written."""
+    pinned: int = 0
+    """Media that are not evicted, whether there is a body of them or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +77,14 @@ class ReadingOptions:
     hole: int = 128 * KIB
     """What is left out at the end of each piece: the most that the kernel asks for at once, where nobody
     has told it otherwise."""
-    put_ahead: int = 1 * MIB
+    put_ahead: int = 256 * KIB
     """What is to have been put there, beyond it, when a read of a hole is answered."""
     streams: int = 2
     """Open-ended streams that one reader keeps: a player alternates between two places (sound and
     picture, or index and content). The one used longest ago gives way to a third."""
+    parked: int = 32
+    """Streams of all readers that may wait for their readers at once: each keeps a connection, and half of
+    the account's are left to others."""
     prefetch: int = 16
     """Small media (see `whole_below`) fetched at once before they are read, where they are read in order:
     at 30 ms, 8 were 7 times as fast as none, 16 nearly 12 times, 32 15 times. 0: none."""

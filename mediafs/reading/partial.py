@@ -229,6 +229,19 @@ class PartialBody:
         self._keeper.put_later(self, first * BLOCK, view)
         return True
 
+    async def put(self, offset: int, data: bytes | bytearray | memoryview) -> bool:
+        """As `put_nowait`, but waits for a writer that has too much to do, and until they are written.
+
+        False where there is no room, or the disk refuses.
+        """
+        while not self.put_nowait(offset, data):
+            if not self._takes or self._keeper.writer.takes(len(data)):
+                await trio.lowlevel.checkpoint()
+                return False
+            await self._keeper.writer.wait_done()
+        await self.wait_written()
+        return not self._refused
+
     def put_now(self, offset: int, data: memoryview) -> None:
         """What the cache was asked to put later."""
         self._waiting -= 1

@@ -157,8 +157,8 @@ class Pump:
             content.arrived(stream, pieces)
             if self._beside is not None:
                 self._look_for_index(self._beside, size)
-            if stream.push is not None and stream.push.begun:
-                assembly.large = self._stores.buffers
+            wants_large = stream.push is not None and stream.push.wants_large
+            assembly.large = self._stores.buffers if wants_large else None
             while assembly.position < end and assembly.position >= stream.flow(size, content.ahead).target:
                 await stream.wait_extended()
 

@@ -89,6 +89,32 @@ class Reader:
         await trio.lowlevel.checkpoint()
         await self._reading.stores.recall(self._content)
 
+    @property
+    def disk(self) -> PartialBody | None:
+        """Where blocks of it are kept, once it was held; None: nowhere, or it is kept as a whole."""
+        return self._content.disk
+
+    @property
+    def is_spooled(self) -> bool:
+        """All of it comes at once, or has come, into a store of its own."""
+        return self._content.spool is not None
+
+    async def wait_spooled(self) -> None:
+        """Until what comes at once has come, and is kept where it can be; how it ended is not told."""
+        await trio.lowlevel.checkpoint()
+        spool = self._content.spool
+        if spool is not None and spool.stream is not None:
+            await spool.stream.ended.wait()
+
+    def go_on_from(self, offset: int) -> None:
+        """The next read there is one of many that go forward: what it fetches is not to end with it."""
+        self._history.append(Span(max(offset - 1, 0), offset))
+
+    def let_go(self, start: int, stop: int) -> None:
+        """Nobody is to come to these bytes soon: no memory is used for them, unless others have it open."""
+        if self._content.readers == {self}:
+            self._content.let_go(start, stop)
+
     async def settle(self) -> int:
         """The size of the media in bytes: of the record, else as the service tells it.
 

@@ -109,6 +109,10 @@ class Reading:
         """Bytes of a version that are kept on disk. No I/O."""
         return self.cache.held(version) if self.cache is not None else 0
 
+    def spare(self, urgency: Urgency) -> int | None:
+        """See `Source.spare`."""
+        return self._source.spare(urgency)
+
     def _is_needed(self, version: Version, size: int) -> bool:
         """Whether reading it would take a request that nobody has made. No I/O."""
         if version in self._open or self.cached(version) >= size:
@@ -126,6 +130,8 @@ class Reading:
             del self._open[version]
             self._open[becomes] = content
             content.version = becomes
+        if content.media.size is None and content.disk is None and content.spool is None:
+            content.sought = trio.Lock()  # with a size, blocks of it can be kept
 
     def statistics(self) -> ReadingStatistics:
         contents = self._open.values()
@@ -146,6 +152,8 @@ class Reading:
 
     def begin(self, content: Content, stream: Stream) -> None:
         """See `Owner`."""
+        if stream.open_ended:
+            self._make_way()
         content.begin(stream)
         pump = Pump(
             self._source,
@@ -161,11 +169,26 @@ class Reading:
             self._nursery.start_soon(stream.push.run, name=f"push {stream!r} of {content.media.id}")
         self._nursery.start_soon(self._run, pump, content, name=f"{stream!r} of {content.media.id}")
 
+    def _make_way(self) -> None:
+        """A stream that is parked keeps its connection. Where there are many, the one whose reader has been
+        away for longest gives way; that reader goes on with a request of its own."""
+        parked = [
+            (stream.used_at, content, stream)
+            for content in self._open.values()
+            for stream in content.streams
+            if stream.open_ended and not content.awaited(stream)
+        ]
+        if len(parked) >= self.options.parked:
+            _, content, stream = min(parked, key=lambda each: each[0])
+            content.give_way(stream)
+
     def _beside(self, content: Content, stream: Stream) -> Callable[[Span], None] | None:
         """For the first stream of a film, of a service that counts no requests."""
         if content.index_sought or stream.start > 0 or not stream.open_ended:
             return None
         if not may_have_index(content.media) or self._source.spare(Urgency.PREFETCH) is not None:
+            return None
+        if stream.urgency is Urgency.BACKGROUND:  # no player waits
             return None
         content.index_sought = True
 

@@ -95,10 +95,14 @@ class Writer:
         self._ending = False
         self._token: trio.lowlevel.TrioToken | None = None
 
+    def takes(self, size: int) -> bool:
+        """Whether so many bytes more may wait to be written."""
+        return not self._ending and self.queued + size <= BOUND
+
     def write(self, target: Target, piece: Piece) -> bool:
         """Whether it is going to be written; the data may not be changed until then."""
         size = len(piece.data)
-        if self._ending or self.queued + size > BOUND:
+        if not self.takes(size):
             return False
         self.queued += size
         self._give(_Write(target, piece))

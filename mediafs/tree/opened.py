@@ -20,6 +20,7 @@ class OpenFile:
         reader: Reader,
         *,
         keep_cache: bool,
+        paged: Callable[[bool], object],
         attributes: Callable[[], Attributes],
         changed: Callable[[], object],
         began: Callable[[], object],
@@ -30,6 +31,7 @@ class OpenFile:
         self._changed = changed
         self._began: Callable[[], object] | None = began
         self._closed = closed
+        self._paged = paged
         self.keep_cache = keep_cache
         """Whether pages that the kernel holds are of this version."""
 
@@ -40,7 +42,12 @@ class OpenFile:
 
     def put_into(self, pages: Pages) -> None:
         """Pages of this content, and of no other, may be put there ahead of who reads it."""
+        self._paged(True)
         self._reader.put_into(pages)
+
+    def leave_no_pages(self) -> None:
+        """The next who opens it is not to find pages there that are not of his content."""
+        self._paged(False)
 
     async def read(self, offset: int, length: int) -> Data:
         """b"" only at the end. Raises Changed, and why reading failed."""

@@ -7,14 +7,13 @@ of `Listings` first. Attributes and extended attributes never cost a request.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import date
 from urllib.parse import unquote
 
 from cachetools import LRUCache
 
 from ..catalogue import Catalogue, Stat
-from ..errors import Changed, Forbidden, NotFound
+from ..errors import Forbidden, NotFound
 from ..model import (
     Change,
     Conversation,
@@ -34,6 +33,7 @@ from .ahead import Ahead
 from .changing import Changing
 from .directory import Directory
 from .folders import Folders
+from .kept import Kept, settle
 from .live import LiveFile, LiveNames
 from .names import id_in_folder_name, legal_id
 from .nodes import (
@@ -103,6 +103,7 @@ class Tree:
         self._shown: LRUCache[Inode, Version] = LRUCache(100_000)
         """What the kernel may hold pages of, from the last time a media was opened."""
         self._ahead = Ahead(catalogue, reading, options.account, self._shown)
+        self.kept = Kept(catalogue, reading, options.account, self._shown)
 
     # --- names -------------------------------------------------------------------------------------
 
@@ -306,27 +307,27 @@ class Tree:
         try:
             await reader.hold()
             if media.size is None:
-                self._settled(inode, media, await reader.settle())
+                settle(self._catalogue, inode, media, await reader.settle())
                 version = reader.version
         except BaseException:
             await reader.close()
             raise
-        self._shown[inode] = version
+
+        def paged(whether: bool) -> None:
+            if whether:
+                self._shown[inode] = version
+            else:
+                self._shown.pop(inode, None)
+
         return OpenFile(
             reader,
             keep_cache=keep,
+            paged=paged,
             attributes=lambda: self.attributes(inode),
             changed=lambda: self._shown.pop(inode, None),
             began=lambda: self._ahead.began(inode),
             closed=lambda: self._ahead.closed(inode),
         )
-
-    def _settled(self, inode: Inode, media: Media, size: int) -> None:
-        """The size of `media`, which no record tells, was found out. Raises NotFound, and Changed where the
-        record is of another content by now."""
-        if self._media(inode).validator not in (media.validator, replace(media, size=size).validator):
-            raise Changed(f"media {media.id}: changed while its size was found out")
-        self._catalogue.contents.settle(inode, size)
 
     # --- extended attributes -----------------------------------------------------------------------
 

@@ -11,7 +11,18 @@ from mediafs.cli import mount_helper
 
 from .conftest import Type
 
-COMMANDS = ("mount", "umount", "status", "check", "refresh", "allow-deletes", "cache", "demo", "sandbox")
+COMMANDS = (
+    "mount",
+    "umount",
+    "status",
+    "check",
+    "refresh",
+    "allow-deletes",
+    "cache",
+    "warm",
+    "demo",
+    "sandbox",
+)
 
 
 def test_the_help_names_every_command_with_what_it_does(typed: Type) -> None:

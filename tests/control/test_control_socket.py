@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from mediafs import control
-from mediafs.control import ControlFailed, NoDaemon, call, find_sockets, serve_control, socket_path
+from mediafs.control import ControlFailed, NoDaemon, call, client, find_sockets, serve_control, socket_path
 from mediafs.errors import ConfigError, Denied, Late, MediafsError, NotFound
 from mediafs.instance import AlreadyMounted
 from mediafs.model import AccountName
@@ -368,7 +367,7 @@ async def test_an_answer_that_cannot_be_read_is_a_failure(tmp_path: Path, answer
 
 
 def test_refresh_is_given_more_time_than_the_rest() -> None:
-    assert control._PATIENCE_S["refresh"] > control._ANSWER_S == 5
+    assert client._PATIENCE_S["refresh"] > client._ANSWER_S == 5
 
 
 def test_a_socket_has_one_path_for_an_account_and_a_cache_folder(tmp_path: Path) -> None:

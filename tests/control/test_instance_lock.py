@@ -57,6 +57,21 @@ def test_a_second_mount_is_refused_with_pid_and_mount_point_of_the_first(tmp_pat
         assert holder(CLINIC, tmp_path) == Holder(pid=first.pid, mountpoint=Path("/home/n/Recördings"))
 
 
+def test_one_whose_mount_is_gone_is_waited_for(tmp_path: Path) -> None:
+    asked: list[Path] = []
+    with another_process(tmp_path, Path("/m")) as first:
+
+        def serves(mountpoint: Path) -> bool:
+            asked.append(mountpoint)
+            if len(asked) == 3:
+                first.kill()
+                first.wait(5)
+            return False
+
+        with lock(CLINIC, tmp_path, Path("/elsewhere"), serves=serves):
+            assert asked == [Path("/m")] * 3
+
+
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
     with another_process(tmp_path, Path("/m")) as first:
         os.kill(first.pid, signal.SIGKILL)
