@@ -245,7 +245,8 @@ def test_the_cap_holds_over_two_accounts(ranges: bool) -> None:
     """It is one cap for all accounts that share a cache folder, mounted or not. Who has less than its equal
     share of it gets room from those that have more, within seconds.
     """
-    cap, lines = 24 * MIB, ["[cache]", 'size = "24MiB"', 'memory = "64MiB"']
+    # Little memory: what it has is not fetched again, and only what is fetched comes into the cache.
+    cap, lines = 24 * MIB, ["[cache]", 'size = "24MiB"', 'memory = "8MiB"']
     with ExitStack() as stack:
         box = stack.enter_context(sandbox_process(media=0, ranges=ranges))
         fill(box, 8)
