@@ -23,22 +23,22 @@ class Opened:
 
     def __init__(self, file: OpenFile) -> None:
         self.file = file
-        self._then = file.attributes()
-        self.inode = self._then.inode
+        self.then = file.attributes()
+        self.inode = self.then.inode
 
     def attributes(self) -> Attributes:
         """As they are now; of a media that is gone, as they were, without a link."""
         try:
             return self.file.attributes()
         except NotFound:
-            return replace(self._then, links=0, attr_timeout_s=0.0)
+            return replace(self.then, links=0, attr_timeout_s=0.0)
 
     def size(self) -> int:
         """Bytes of the version that is read. Raises Changed where the kernel has another size by now:
         it would cut the old bytes at the new end."""
-        if self.attributes().size != self._then.size:
+        if self.attributes().size != self.then.size:
             raise Changed("content changed while the file was open")
-        return self._then.size
+        return self.then.size
 
 
 class OpenFiles:
@@ -81,6 +81,13 @@ class OpenFiles:
         """The one that was opened last: it has the newest truth."""
         opened = self._by_inode.get(inode)
         return opened[-1] if opened else None
+
+    def covering(self, attributes: Attributes) -> Attributes:
+        """As the kernel is to know them: not smaller than an older content that is still open, for it ends
+        reads at the size it knows without asking, and a copy of the older one would end there, as whole."""
+        opened = self._by_inode.get(attributes.inode, ())
+        size = max((each.then.size for each in opened if not each.file.grows), default=0)
+        return attributes if size <= attributes.size else replace(attributes, size=size, attr_timeout_s=0.0)
 
     def handles(self) -> tuple[int, ...]:
         return tuple(self._files)

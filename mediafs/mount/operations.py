@@ -110,7 +110,7 @@ class MountedTree(pyfuse3.Operations):
     async def lookup(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> EntryAttributes:
         found = await self._tree.lookup(Inode(parent_inode), os.fsdecode(name))
         if not isinstance(found, Absent):
-            return self._dress.entry(found)
+            return self._dress.entry(self._files.covering(found))
         if found.known_for_s > 0:
             return absent_entry(found.known_for_s)
         raise FUSEError(errno.ENOENT)
@@ -159,7 +159,7 @@ class MountedTree(pyfuse3.Operations):
         # pyfuse3 does not say which handle fstat came by: the latest opened has the newest truth,
         # and it answers for a file whose names are gone too.
         opened = self._files.latest(inode)
-        return opened.attributes() if opened else self._tree.attributes(inode)
+        return self._files.covering(opened.attributes() if opened else self._tree.attributes(inode))
 
     # Directories.
 
@@ -182,8 +182,9 @@ class MountedTree(pyfuse3.Operations):
         elif start_id == _DOT and not self._reply_dot_dot(token):
             return
         lent, fsencode, reply = self._dress.lent_entry, os.fsencode, pyfuse3.readdir_reply
+        covering = self._files.covering
         for following, entry in listing.directory.entries(max(0, start_id - _DOT_DOT)):
-            if not reply(token, fsencode(entry.name), lent(entry.attributes), following + _DOT_DOT):
+            if not reply(token, fsencode(entry.name), lent(covering(entry.attributes)), following + _DOT_DOT):
                 return
 
     def _reply_dots(self, inode: Inode, token: ReaddirToken) -> bool:

@@ -140,9 +140,10 @@ class Holder:
 
     async def wait_alone(self) -> None:
         """Until no call of an earlier content is under way."""
-        if self.before is not None:
-            await self.before.wait_alone()
-            await self.before.wait_quiet()
+        before = self.before  # others may wait for it too, and take it away
+        if before is not None:
+            await before.wait_alone()
+            await before.wait_quiet()
             self.before = None
 
     def is_quiet(self) -> bool:
