@@ -1,4 +1,4 @@
-"""A listing of everything, told how far it is: in the daemon for `mediafs sync`, or in that command itself."""
+"""A listing of everything, told how far it is: in the daemon for `mediafs sync`, or in the command."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ Tell = Callable[[Mapping[str, object]], Awaitable[bool]]
 async def sync_for(talk: Talk, app: App, since: date | None) -> Mapping[str, object]:
     """Ends with the client; what was listed by then stays. Raises what `follow` raises."""
     reply: Mapping[str, object] = {}
+    failure: MediafsError | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_hear, talk, nursery.cancel_scope)
         try:
             reply = await follow(app, since, talk.tell)
         except MediafsError as error:
             failure = error
-        else:
-            failure = None
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure

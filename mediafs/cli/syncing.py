@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
 import trio
@@ -19,7 +20,7 @@ from ..config import AccountConfig, CacheConfig
 from ..control import NoDaemon, call, conversation, socket_path
 from ..errors import Late, MediafsError
 from ..paths import private_cache_dir
-from .common import Places, complain, load_account, runtime_dir, say, set_up_logging
+from .common import Places, complain, load_account, runtime_dir, say, set_up_logging, the_only
 from .exits import Exit
 from .listing import follow
 from .progress import Meter, drawn
@@ -54,7 +55,10 @@ def sync(given: argparse.Namespace) -> Exit:
                 set_up_logging(verbose=True)
             else:
                 logging.getLogger("mediafs").setLevel(logging.ERROR)  # what went wrong is said at the end
-            trio.run(_alone, account, config.cache, cache_dir, given.since, shown)
+            try:
+                trio.run(_alone, account, config.cache, cache_dir, given.since, shown)
+            except BaseExceptionGroup as group:
+                raise the_only(group) from None
         else:
             since = given.since.isoformat() if given.since else None
             with conversation(socket, "sync", since=since) as talk:
@@ -80,7 +84,7 @@ def sync(given: argparse.Namespace) -> Exit:
 
 
 async def _alone(
-    account: AccountConfig, cache: CacheConfig, cache_dir: Any, since: date | None, shown: _Shown
+    account: AccountConfig, cache: CacheConfig, cache_dir: Path, since: date | None, shown: _Shown
 ) -> None:
     async def tell(news: Mapping[str, object]) -> bool:
         shown.show(news)

@@ -17,6 +17,7 @@ from .crawl import MAX_DISTURBANCES
 from .freshness import STALE_FACTOR, is_younger
 from .options import SyncOptions
 from .pages import Pages
+from .progress import Progress
 from .proofs import UrgencyNow
 
 _KEY: Final = "walk"
@@ -43,6 +44,8 @@ class Offsets:
         self._database = catalogue.database
         self._options = options
         self._now = wall_clock
+        self.progress = Progress()
+        """Of the last walk through everything."""
 
     async def read(self, scope: Conversation | User | Everything | Trash, urgency: UrgencyNow) -> Walked:
         """Raises Incomplete where the pages do not add up, and what `Pages.ask` raises."""
@@ -53,9 +56,13 @@ class Offsets:
             kept = None
             seen: set[MediaId] = set()
             totals: set[int | None] = set()
+            if isinstance(scope, Everything) and cursor is None:
+                self.progress.items = self.progress.pages = 0
             while True:
                 page = await self._pages.ask(Question(scope=scope, cursor=cursor), urgency)
                 seen.update(media.id for media in page.media)
+                if isinstance(scope, Everything):
+                    self._count(len(page.media), page.total)
                 totals.add(page.total)
                 cursor = page.next
                 if cursor is None:
@@ -67,6 +74,12 @@ class Offsets:
             if totals <= {None} or totals == {len(seen)}:
                 return Walked(clock, self._now() if began is None else began)
         raise Incomplete("the service's pages do not add up to the total it states; try again later")
+
+    def _count(self, items: int, total: int | None) -> None:
+        self.progress.items += items
+        self.progress.pages += 1
+        self.progress.total = total
+        self.progress.share = min(1.0, self.progress.items / total) if total else None
 
     def revive(self) -> None:
         """The next walk through everything goes on with one that was left within a day."""

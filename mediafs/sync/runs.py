@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
@@ -16,7 +16,8 @@ from ..model import Conversation, ConversationId, Everything, Scope, Trash, Urge
 from ..source import Source
 from .crawl import OutOfOrder
 from .crawlers import Crawlers
-from .whole import Progress, Whole
+from .progress import Progress
+from .whole import Whole
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +133,9 @@ class Runs:
             await self._days(run)
         else:
             self._crawlers.offsets.revive()
+            run.progress = self._crawlers.offsets.progress
             await self._patiently(run, lambda: self._share(Everything()))
-        run.progress.days = False
+        run.progress = replace(run.progress, days=False)
         if not traits.records_tell_conversation and traits.conversations:
             for id_ in self._conversations():
                 await self._beside(run, f"by-conversation/{id_}", Conversation(ConversationId(id_)))
@@ -148,6 +150,7 @@ class Runs:
                 await self._patiently(run, lambda: whole.step(run.urgency))
         except OutOfOrder as error:
             log.info("%s", error)
+            run.progress = self._crawlers.offsets.progress
             await self._patiently(run, lambda: self._crawlers.all_days_by_offset(run.urgency))
             whole.forget()
 

@@ -18,28 +18,12 @@ from .crawl import Position, advance
 from .freshness import is_younger
 from .options import SyncOptions
 from .pages import Pages
+from .progress import Progress
 from .proofs import UrgencyNow
 
 _FORMAT: Final = 1
 _LONGEST_RUN: Final = 10_000
 """Media of one second: beyond so many a crash begins that second again."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a listing of everything is."""
-
-    items: int = 0
-    """Media on the pages that were read; of those on two pages, both."""
-    pages: int = 0
-    total: int | None = None
-    """What `items` will be at the end, where the service states totals."""
-    day: date | None = None
-    """The days before it are listed."""
-    share: float | None = None
-    """Of the way, 0 to 1."""
-    days: bool = True
-    """The days are being listed; else what comes after them."""
 
 
 @dataclass(slots=True, kw_only=True)
