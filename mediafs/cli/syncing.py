@@ -138,7 +138,8 @@ class _Shown:
         known = "every day is listed" if news["whole"] else f"{news['media']} media are known"
         if since is not None:
             known = f"every day from {since} on is listed"
-        say(f"{self._account}: {news['items']} media on {news['pages']} pages; {known}")
+        done = f"{news['items']} media on {news['pages']} pages" if news["pages"] else "nothing to ask for"
+        say(f"{self._account}: {done}; {known}")
         for what, why in news["failed"]:
             complain(MediafsError(f"{what}: {why}"))
         return Exit.FAILED if news["failed"] else Exit.DONE

@@ -11,7 +11,7 @@ class Progress:
     """Mutable; of a listing that goes on after a restart, what was read before counts too."""
 
     items: int = 0
-    """Media on the pages that were read; of those on two pages, both."""
+    """Media on the pages that were read."""
     pages: int = 0
     total: int | None = None
     """What `items` will be at the end, where the service states totals."""

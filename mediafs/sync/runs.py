@@ -135,6 +135,7 @@ class Runs:
             self._crawlers.offsets.revive()
             run.progress = self._crawlers.offsets.progress
             await self._patiently(run, lambda: self._share(Everything()))
+        # What is listed next counts for itself.
         run.progress = replace(run.progress, days=False)
         if not traits.records_tell_conversation and traits.conversations:
             for id_ in self._conversations():
@@ -151,8 +152,10 @@ class Runs:
         except OutOfOrder as error:
             log.info("%s", error)
             run.progress = self._crawlers.offsets.progress
-            await self._patiently(run, lambda: self._crawlers.all_days_by_offset(run.urgency))
-            whole.forget()
+            await self._patiently(run, lambda: self._by_offset(whole, run))
+
+    async def _by_offset(self, whole: Whole, run: Run) -> None:
+        whole.listed_otherwise(await self._crawlers.all_days_by_offset(run.urgency))
 
     async def _beside(self, run: Run, name: str, scope: Scope) -> None:
         try:

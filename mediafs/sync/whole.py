@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ..catalogue import RECENT_COUNT, Catalogue
 from ..model import EARLIEST, Change, Cursor, Days, Everything, MediaId, Page, Question, Recent
-from .crawl import Position, advance
+from .crawl import SLACK, Position, advance
 from .freshness import is_younger
 from .options import SyncOptions
 from .pages import Pages
@@ -41,6 +41,8 @@ class _Place:
     at: float | None = None
     resumed: bool = False
     """The start of `covered_from` was read by an earlier process."""
+    last: frozenset[MediaId] = frozenset()
+    """Of the page before, those that the next one may show again."""
     progress: Progress = field(default_factory=Progress)
 
 
@@ -83,11 +85,12 @@ class Whole:
         if place.position is not None:
             await self._page(place, place.position, urgency)
         if place.position is None:
-            self._ended(place)
+            self._ended(place, place.began)
 
-    def forget(self) -> None:
-        """The days were listed in another way."""
-        self._catalogue.database.remember(self._key, None)
+    def listed_otherwise(self, listed: float) -> None:
+        """The days were all listed in another way; that listing is from `listed`."""
+        self._place.position = None
+        self._ended(self._place, listed)
 
     # --- a page
 
@@ -105,7 +108,7 @@ class Whole:
             elif place.covered_from is None and position is None:
                 place.covered_from = whole_to
             if place.covered_from is not None and whole_to >= place.covered_from:
-                changes = self._cover(place, whole_to)
+                changes = self._cover(place, whole_to, clock)
                 # The start of the next day was on this page, unless there is no next.
                 place.clock, place.at, place.resumed = clock, asked, False
             place.position = position
@@ -121,14 +124,19 @@ class Whole:
         newest = self._options.day_of(page.media[-1].created) if page.media else date.min
         return max(newest, self._options.today(self._now()))
 
-    def _cover(self, place: _Place, to: date) -> list[Change]:
+    def _cover(self, place: _Place, to: date, clock: int) -> list[Change]:
+        """The days from `covered_from` on have been read to their end: all but the first on this page alone,
+        which was asked for at `clock`."""
         assert place.covered_from is not None
         assert place.clock is not None
         assert place.at is not None
         listed = place.at if place.resumed else self._now()
         first, last = place.covered_from.toordinal(), to.toordinal()
+        changes = self._catalogue.contents.cover_days(first, first, place.clock, listed)
+        if first < last:
+            changes += self._catalogue.contents.cover_days(first + 1, last, clock, self._now())
         place.covered_from = to + timedelta(days=1)
-        return self._catalogue.contents.cover_days(first, last, place.clock, listed)
+        return changes
 
     def _skip(self, place: _Place) -> None:
         """Goes on behind the days that were listed since this began, or are fresh."""
@@ -148,9 +156,15 @@ class Whole:
 
     def _count(self, place: _Place, at: Position, page: Page) -> None:
         progress = place.progress
+        ids = frozenset(media.id for media in page.media)
+        again = len(ids & place.last)
+        since = place.position.since if place.position is not None else None
+        place.last = frozenset(
+            media.id for media in page.media if since is None or media.created >= since - SLACK
+        )
         if page.total is not None and at.cursor is None:
-            progress.total = progress.items + page.total
-        progress.items += len(page.media)
+            progress.total = progress.items + page.total - again
+        progress.items += len(ids) - again
         progress.pages += 1
         progress.day = place.covered_from
         progress.share = self._share(place, page)
@@ -186,13 +200,13 @@ class Whole:
         fresh = kept is not None and is_younger(kept["at"], self._now(), self._options.fresh_for_s)
         return date.fromordinal(known[0]) if fresh and known is not None else None
 
-    def _ended(self, place: _Place) -> None:
+    def _ended(self, place: _Place, listed: float) -> None:
         coverage, database = self._catalogue.coverage, self._catalogue.database
         with database.transaction():
-            self.forget()
+            database.remember(self._key, None)
             if self._from_the_start:
-                coverage.listed(Everything(), place.began)
-                database.remember("oldest", {"at": place.began})
+                coverage.listed(Everything(), listed)
+                database.remember("oldest", {"at": listed})
             self._cover_recent()
         place.progress.share = 1.0
 
@@ -224,12 +238,13 @@ class Whole:
             "began": place.began,
             "since": None if position.since is None else position.since.timestamp(),
             "cursor": position.cursor if run is not None else None,
+            "edge": position.edge if run is not None else None,
             "run": run or [],
             "run_total": position.run_total if run is not None else None,
-            "disturbances": position.disturbances,
             "covered_from": None if place.covered_from is None else place.covered_from.isoformat(),
             "clock": place.clock,
             "at": place.at,
+            "last": sorted(place.last),
             "items": progress.items,
             "pages": progress.pages,
             "total": progress.total,
@@ -252,13 +267,14 @@ class Whole:
                 cursor=None if kept["cursor"] is None else Cursor(kept["cursor"]),
                 run=frozenset(map(MediaId, kept["run"])),
                 run_total=kept["run_total"],
-                disturbances=kept["disturbances"],
+                edge=None if kept["edge"] is None else MediaId(kept["edge"]),
             ),
             covered_from=covered,
             began=kept["began"],
             clock=kept["clock"],
             at=kept["at"],
             resumed=True,
+            last=frozenset(map(MediaId, kept["last"])),
             progress=Progress(
                 items=kept["items"],
                 pages=kept["pages"],
