@@ -57,7 +57,7 @@ class Offsets:
         self._options = options
         self._now = wall_clock
         self.progress = Progress()
-        """Of the last walk."""
+        """Of the last walk through everything."""
 
     async def read(self, scope: Conversation | User | Everything | Trash, urgency: UrgencyNow) -> Walked:
         """Raises Incomplete where the pages do not add up, and what `Pages.ask` raises."""
@@ -70,34 +70,27 @@ class Offsets:
             totals: set[int | None] = set()
             edge: MediaId | None = None
             moved = False
-            self.progress.pages = at.pages
+            progress = self.progress if isinstance(scope, Everything) else Progress()
+            progress.pages = at.pages
             while True:
                 page = await self._pages.ask(Question(scope=scope, cursor=cursor), urgency)
                 moved = edge is not None and edge not in [media.id for media in page.media[:1]]
                 if moved:
                     break
                 seen.update(media.id for media in page.media)
-                self._count(at.items + len(seen), page.total)
+                progress.count(at.items + len(seen), page.total)
                 totals.add(page.total)
                 edge = page.media[-1].id if page.again is not None and page.media else None
                 cursor = page.next if edge is None else page.again
                 if cursor is None:
                     break
                 if isinstance(scope, Everything) and totals == {None} and edge is None:
-                    self._keep(
-                        replace(at, cursor=cursor, items=self.progress.items, pages=self.progress.pages)
-                    )
+                    self._keep(replace(at, cursor=cursor, items=progress.items, pages=progress.pages))
             if isinstance(scope, Everything):
                 self.forget()
             if not moved and (totals <= {None} or totals == {len(seen)}):
                 return Walked(at.clock, at.started if resumed else self._now())
         raise Incomplete("the service's pages do not add up to the total it states; try again later")
-
-    def _count(self, items: int, total: int | None) -> None:
-        self.progress.items = items
-        self.progress.pages += 1
-        self.progress.total = total
-        self.progress.share = min(1.0, self.progress.items / total) if total else None
 
     def revive(self) -> None:
         """The next walk through everything goes on with one that was left within a day."""

