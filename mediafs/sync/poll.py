@@ -55,6 +55,18 @@ class Poll:
         """Why the last attempt failed."""
         self._overlapped: float | None = None
 
+    def news(self) -> dict[str, object] | None:
+        """How it stands, as JSON can hold it, in Unix time; None: nothing is asked for by itself."""
+        if not self.every_s:
+            return None
+        return {
+            "every_s": self.every_s,
+            "can": self.can,
+            "done": self.done,
+            "next": self.next,
+            "error": self.error,
+        }
+
     @property
     def every_s(self) -> float:
         """0: never."""
