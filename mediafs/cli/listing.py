@@ -43,13 +43,18 @@ async def _hear(talk: Talk, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def follow(app: App, since: date | None, tell: Tell) -> Mapping[str, object]:
-    """Returns the last news once everything is listed. Raises Busy where another begins on another day, and
+async def follow(
+    app: App, since: date | None, tell: Tell, left: Callable[[Mapping[str, object]], None] = lambda news: None
+) -> Mapping[str, object]:
+    """`left` is told how far it came where it ends before its time. Returns the last news once everything is listed. Raises Busy where another begins on another day, and
     why listing failed."""
     with app.listings.runs.follow(since) as run:
-        while not run.done.is_set() and await tell({**run.news(), **_budget(app, run.task)}):
-            with trio.move_on_after(TICK_S):
-                await run.done.wait()
+        try:
+            while not run.done.is_set() and await tell({**run.news(), **_budget(app, run.task)}):
+                with trio.move_on_after(TICK_S):
+                    await run.done.wait()
+        finally:
+            left({**run.news(), **_budget(app, None)})
         if run.error is not None:
             raise run.error
         whole = app.listings.whole_since() is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -63,7 +64,8 @@ class Meter:
         columns: int | None = None,
         lately_s: float = LATELY_S,
     ) -> None:
-        self._out = sys.stdout if out is None else out
+        # A closed standard output is none at all.
+        self._out = out or sys.stdout or open(os.devnull, "w")  # noqa: SIM115
         self._clock = clock
         self._columns = columns
         self._terminal = self._out.isatty()

@@ -103,7 +103,7 @@ async def _alone(
 
             nursery.start_soon(stop)
             try:
-                shown.end = await follow(app, since, tell)
+                shown.end = await follow(app, since, tell, shown.note)
             except MediafsError as error:
                 failure = error
             nursery.cancel_scope.cancel()
@@ -121,8 +121,11 @@ class _Shown:
         self.end: Mapping[str, Any] | None = None
         """The last news, once everything is listed."""
 
-    def show(self, news: Mapping[str, Any]) -> None:
+    def note(self, news: Mapping[str, Any]) -> None:
         self._news = news
+
+    def show(self, news: Mapping[str, Any]) -> None:
+        self.note(news)
         self._meter.show(Listed.of(news))
 
     def stopped(self, how: str) -> None:
