@@ -46,8 +46,10 @@ async def _hear(talk: Talk, scope: trio.CancelScope) -> None:
 async def follow(
     app: App, since: date | None, tell: Tell, left: Callable[[Mapping[str, object]], None] = lambda news: None
 ) -> Mapping[str, object]:
-    """`left` is told how far it came where it ends before its time. Returns the last news once everything is listed. Raises Busy where another begins on another day, and
-    why listing failed."""
+    """Returns the last news once everything is listed; `left` is told how far it came in any case.
+
+    Raises Busy where another is under way that begins on another day, and why listing failed.
+    """
     with app.listings.runs.follow(since) as run:
         try:
             while not run.done.is_set() and await tell({**run.news(), **_budget(app, run.task)}):
