@@ -81,10 +81,9 @@ class Coverage:
     def covered_to(self, first: int, listed_after: float) -> int | None:
         """The last of the days from `first` on that were all listed after that moment, or None."""
         last = None
-        for (day,) in self._db.execute(
-            "SELECT day FROM day WHERE day >= ? AND listed > ? ORDER BY day", (first, listed_after)
-        ):
-            if day != (first if last is None else last + 1):
+        days = self._db.execute("SELECT day, listed FROM day WHERE day >= ? ORDER BY day", (first,))
+        for day, listed in days:
+            if day != (first if last is None else last + 1) or listed <= listed_after:
                 break
             last = day
         return last

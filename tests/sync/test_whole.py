@@ -17,7 +17,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mediafs.errors import Busy, CredentialsRefused, Incomplete, Unavailable
-from mediafs.model import Conversation, ConversationId, Days, Everything, Page, Question, Recent, User, UserId
+from mediafs.model import (
+    Conversation,
+    ConversationId,
+    Days,
+    Everything,
+    Page,
+    Question,
+    Recent,
+    Urgency,
+    User,
+    UserId,
+)
 from mediafs.sync.runs import Run
 from tests.fakes import START, MemorySource, make_media
 
@@ -365,6 +376,60 @@ def days_of_all(here: House) -> list[date]:
     found = here.catalogue.views.day_range()
     assert found is not None
     return [date.fromordinal(n) for n in range(found[0], found[1] + 1)]
+
+
+class NoTotals(MemorySource):
+    async def page(self, question: Question, *, urgency: Urgency) -> Page:
+        return replace(await super().page(question, urgency=urgency), total=None)
+
+
+@pytest.mark.parametrize("kind", [MemorySource, NoTotals])
+@pytest.mark.parametrize("in_order", [True, False])
+async def test_what_is_added_does_not_make_up_for_what_is_deleted(
+    in_order: bool, kind: type[MemorySource], tmp_path: Path
+) -> None:
+    """Among media of one second, and where a service keeps no order: the total stands still, and yet
+    the pages have moved."""
+    apart = timedelta(seconds=0 if in_order else 7)
+    media = [make_media(n, created=START + n * apart) for n in range(1, 31)]
+    source = kind(list(media), page_limit=10, all_users=True, in_order=in_order)
+
+    def move(question: Question) -> None:
+        """The first page is read: two of it go, and two others come behind all that are there."""
+        if question.cursor is not None:
+            source.before_page = lambda question: None
+            for one in media[4:6] if in_order else media[24:26]:
+                source.archive.remove(one)
+            for n in (900, 901) if in_order else (-1, -2):
+                source.archive.append(make_media(n, created=START + n * apart))
+
+    source.before_page = move
+    async with house(source, tmp_path) as here:
+        await listed(here)
+        assert ids(source) <= here.ids(Everything())
+
+
+@pytest.mark.parametrize("far", [0, 3])
+async def test_what_others_saw_during_a_crawl_and_is_gone_when_it_comes_there_is_gone(
+    far: int, tmp_path: Path
+) -> None:
+    """Somebody lists a user, which says nothing of days."""
+    source = archive(120, page_limit=10)
+    async with house(source, tmp_path) as here:
+        pages = here.listings.runs._crawlers.pages
+        emit = pages._emit
+        seen = source.archive[42]
+
+        def look(changes: Any) -> None:
+            emit(changes)
+            if source.asked["page"] == 4 - far and seen in source.archive:
+                here.catalogue.contents.put([seen], here.catalogue.database.tick())
+                source.archive.remove(seen)
+
+        pages._emit = look
+        await listed(here)
+        assert seen not in source.archive
+        assert here.ids(Everything()) == ids(source)
 
 
 # --- who follows it --------------------------------------------------------------------------------------
