@@ -222,6 +222,7 @@ def _sync_options(account: AccountConfig, traits: Traits, named: Conversations) 
         conversations=named,
         fresh_for_s=account.fresh_for_s,
         list_deadline_s=account.list_deadline_s,
+        poll_s=account.poll_s,
         filter_names=traits.filter_names,
     )
 

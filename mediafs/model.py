@@ -223,6 +223,9 @@ class Page:
     total: int | None
     next: Cursor | None
     """None: the service says there is no more."""
+    again: Cursor | None = None
+    """Of a service that counts: the next page, begun with the last media of this one. Where it is still the
+    first there, nothing before it has moved what comes after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

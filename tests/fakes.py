@@ -110,7 +110,10 @@ class MemorySource:
         some = found[offset : offset + min(question.limit, self.page_limit)]
         more = offset + len(some) < len(found) and some
         return Page(
-            media=tuple(some), total=len(found), next=Cursor(str(offset + len(some))) if more else None
+            media=tuple(some),
+            total=len(found),
+            next=Cursor(str(offset + len(some))) if more else None,
+            again=Cursor(str(offset + len(some) - 1)) if more and len(some) > 1 else None,
         )
 
     def _matches(self, media: Media, question: Question) -> bool:

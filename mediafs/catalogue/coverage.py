@@ -78,6 +78,16 @@ class Coverage:
         ).fetchone()
         return None if row[0] is None else int(row[0])
 
+    def covered_to(self, first: int, listed_after: float) -> int | None:
+        """The last of the days from `first` on that were all listed after that moment, or None."""
+        last = None
+        days = self._db.execute("SELECT day, listed FROM day WHERE day >= ? ORDER BY day", (first,))
+        for day, listed in days:
+            if day != (first if last is None else last + 1) or listed <= listed_after:
+                break
+            last = day
+        return last
+
     def covered_days(self, first: int, last: int) -> set[int]:
         """The days in the range that were ever listed whole."""
         return {

@@ -100,6 +100,11 @@ class Views:
         ).fetchone()
         return None if row[0] is None else (int(row[0]), int(row[1]))
 
+    def newest(self) -> float | None:
+        """When the newest known media was created, in Unix seconds."""
+        row = self._db.execute("SELECT MAX(created) FROM media WHERE live AND dated").fetchone()
+        return None if row[0] is None else float(row[0])
+
     def people(self) -> list[tuple[UserId, str]]:
         """Users who have media, with their directory names."""
         return [

@@ -16,6 +16,7 @@ from .common import add_places, complain, number, path
 from .demo import demo
 from .exits import Exit, exit_for
 from .mounting import mount, umount
+from .syncing import day, sync
 from .warming import warm
 
 _EPILOG = """\
@@ -105,6 +106,14 @@ def _parser() -> argparse.ArgumentParser:
         "--purge",
         action="store_true",
         help="remove all bytes kept on disk, also of media that may be downloaded only so often",
+    )
+
+    one = _add(
+        commands, "sync", sync, "list everything an account has, so that looking at it costs no request"
+    )
+    one.add_argument("account", metavar="ACCOUNT", help="a name from the configuration; mounted or not")
+    one.add_argument(
+        "--since", type=day, metavar="DATE", help="only days from this one on, such as 2024-05-17"
     )
 
     one = _add(commands, "warm", warm, "fetch files and folders of a mount into the disk cache")

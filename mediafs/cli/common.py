@@ -93,6 +93,16 @@ def set_up_logging(verbose: bool, *, dated: bool = False) -> None:
     )
 
 
+def the_only(group: BaseExceptionGroup[BaseException]) -> MediafsError:
+    """The one explained failure in a group; anything else is a bug and goes on."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    if isinstance(found, MediafsError):
+        return found
+    raise group
+
+
 @dataclass(frozen=True, slots=True)
 class Daemon:
     """A mount that answers."""

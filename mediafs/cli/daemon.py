@@ -25,6 +25,7 @@ from .background import Readiness
 from .common import runtime_dir
 from .exits import Exit
 from .fetching import fetch_for, inodes_of
+from .listing import day_of, sync_for
 from .report import report
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ async def _control(path: Path, desk: _Desk, task_status: trio.TaskStatus[None]) 
         path,
         desk.answer,
         lock_is_ours=True,
-        conversations={"warm": desk.warm},
+        conversations={"warm": desk.warm, "sync": desk.sync},
         task_status=task_status,
     )
 
@@ -158,6 +159,9 @@ class _Desk:
 
     async def warm(self, talk: Talk, arguments: Mapping[str, object]) -> Mapping[str, object]:
         return await fetch_for(talk, self._app.tree.kept, pin=arguments.get("pin") is True)
+
+    async def sync(self, talk: Talk, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        return await sync_for(talk, self._app, day_of(arguments.get("since")))
 
 
 def _count(value: object) -> int | None:

@@ -14,7 +14,7 @@ from ..errors import ConfigError, MediafsError
 from ..model import AccountName
 from ..mount import MountOptions, resolved, unmount, with_words
 from .background import Readiness, start
-from .common import Places, complain, load_account, say, set_up_logging
+from .common import Places, complain, load_account, say, set_up_logging, the_only
 from .daemon import Job, run
 from .exits import Exit, exit_for
 
@@ -51,7 +51,7 @@ def mount(given: argparse.Namespace) -> Exit:
         what = f"{error.filename}: " if error.filename else ""
         return _failed(MediafsError(f"{what}{error.strerror or error}"), readiness)
     except BaseExceptionGroup as group:
-        return _failed(_only(group), readiness)
+        return _failed(the_only(group), readiness)
     untold = readiness.tell(Exit.FAILED, f"{options.mountpoint} was unmounted before it served")
     return Exit.FAILED if untold else Exit.DONE
 
@@ -125,16 +125,6 @@ def _keep_apart(folder: Path, mountpoint: str) -> None:
         if inner.startswith(outer):
             both = f"the cache folder {folder} and the mount point {mountpoint}"
             raise ConfigError([f"{both} must not lie in each other: try another --cache-dir"])
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> MediafsError:
-    """The one explained failure in a group; anything else is a bug and goes on."""
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
-        found = found.exceptions[0]
-    if isinstance(found, MediafsError):
-        return found
-    raise group
 
 
 def _words(error: MediafsError) -> str:

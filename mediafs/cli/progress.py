@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TextIO
+from typing import Final, Protocol, TextIO
 
 from .report import size, span
 
@@ -19,6 +20,19 @@ SELDOM_S: Final = 10.0
 LATELY_S: Final = 15.0
 """What is taken for the speed now."""
 WIDTH: Final = 20
+
+
+class Shown(Protocol):
+    """What a meter can show."""
+
+    @property
+    def measure(self) -> float:
+        """What its speed is taken of."""
+        ...
+
+    def words(self, speed: float, *, bar: bool = False) -> str:
+        """One line; `speed` is how much `measure` has lately grown in a second."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +48,13 @@ class State:
     """`all_files` and `all_bytes` will not become more."""
     waits: bool = False
 
+    @property
+    def measure(self) -> float:
+        return self.fetched
+
+    def words(self, speed: float, *, bar: bool = False) -> str:
+        return line(self, speed, bar=bar)
+
 
 class Meter:
     """Shows states, as often as is of use."""
@@ -43,29 +64,32 @@ class Meter:
         out: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
         columns: int | None = None,
+        lately_s: float = LATELY_S,
     ) -> None:
-        self._out = sys.stdout if out is None else out
+        # A closed standard output is none at all.
+        self._out = out or sys.stdout or open(os.devnull, "w")  # noqa: SIM115
         self._clock = clock
         self._columns = columns
         self._terminal = self._out.isatty()
         self._shown = clock()
         self._drawn = False
-        self._lately: deque[tuple[float, int]] = deque()
+        self._lately_s = lately_s
+        self._lately: deque[tuple[float, float]] = deque()
 
-    def show(self, state: State) -> None:
+    def show(self, state: Shown) -> None:
         """Or does not, where that was done a moment ago."""
         now = self._clock()
-        self._lately.append((now, state.fetched))
-        while len(self._lately) > 2 and self._lately[1][0] < now - LATELY_S:
+        self._lately.append((now, state.measure))
+        while len(self._lately) > 2 and self._lately[1][0] < now - self._lately_s:
             self._lately.popleft()
         if now - self._shown < (OFTEN_S if self._terminal else SELDOM_S):
             return
         self._shown = now
         if not self._terminal:
-            self._write(line(state, self._speed()) + "\n")
+            self._write(state.words(self._speed()) + "\n")
             return
         columns = self._columns or shutil.get_terminal_size().columns
-        self._write("\r\x1b[K" + line(state, self._speed(), bar=True)[: columns - 1])
+        self._write("\r\x1b[K" + state.words(self._speed(), bar=True)[: columns - 1])
         self._drawn = True
 
     def clear(self) -> None:
@@ -75,7 +99,6 @@ class Meter:
             self._drawn = False
 
     def _speed(self) -> float:
-        """Bytes a second."""
         (began, before), (now, fetched) = self._lately[0], self._lately[-1]
         return (fetched - before) / (now - began) if now > began else 0.0
 
@@ -93,8 +116,7 @@ def line(state: State, speed: float, *, bar: bool = False) -> str:
     share = min(1.0, state.bytes / state.all_bytes) if state.all_bytes else 1.0
     words = [f"{state.files}/{state.all_files}{more} files"]
     if bar and state.is_counted:
-        filled = round(share * WIDTH)
-        words.append(f"[{'#' * filled}{'.' * (WIDTH - filled)}] {100 * share:.0f} %")
+        words.append(drawn(share))
     words.append(f"{size(state.bytes)} of {size(state.all_bytes)}{more}")
     if state.waits:
         words.append("waits for the service's rate limit")
@@ -103,3 +125,9 @@ def line(state: State, speed: float, *, bar: bool = False) -> str:
         if state.is_counted:
             words.append(f"{span(max(0, state.all_bytes - state.bytes) / speed)} left")
     return ", ".join(words)
+
+
+def drawn(share: float) -> str:
+    """A bar, for 0 to 1."""
+    filled = round(share * WIDTH)
+    return f"[{'#' * filled}{'.' * (WIDTH - filled)}] {100 * share:.0f} %"

@@ -58,6 +58,8 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
         },
         "cache": None if reading.cache is None else asdict(reading.cache),
         "deletions": {"policy": app.deletions.policy.value, **asdict(app.deletions.state())},
+        "sync": app.listings.runs.current.news() if app.listings.runs.current is not None else None,
+        "poll": app.listings.poll.news(),
         "kernel": {"max_background": limits.max_background, "advice": limits.advice},
         "refused": {
             kind: why for kind in ("conversation", "user") if (why := app.listings.refusal(kind)) is not None
@@ -110,6 +112,7 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         f"  credentials  {facts['credentials']}",
         f"  catalogue    {catalogue['media']} media, {size(catalogue['bytes'])}; {complete}",
         f"  requests     {spent} sent since the start; {left}",
+        *_asked_for(facts, now),
         f"  reading      {reading['open']} open, {size(reading['fetched'])} fetched in"
         f" {reading['requests']} requests, {size(reading['memory'])} in memory",
     ]
@@ -122,6 +125,26 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         lines.append(f"  problem      {span(now - problem['at'])} ago, {problem['message']}")
         if problem["advice"]:
             lines.append(f"               -> {problem['advice']}")
+    return lines
+
+
+def _asked_for(facts: Mapping[str, Any], now: float) -> list[str]:
+    """What is listed without anybody looking."""
+    lines = []
+    if sync := facts.get("sync"):
+        of = f" of {sync['total']}" if sync["total"] is not None else ""
+        lines.append(f"  sync         under way, {sync['items']}{of} media on {sync['pages']} pages")
+        lines += [f"               -> it tries again: {sync['troubled']}"] if sync["troubled"] else []
+    if poll := facts.get("poll"):
+        if not poll["can"]:
+            lines.append("  poll         never: this service cannot be asked what is new")
+        else:
+            last = "not yet asked" if poll["done"] is None else f"last {span(now - poll['done'])} ago"
+            line = f"  poll         every {span(poll['every_s'])}, {last}"
+            if poll["next"] is not None and poll["next"] > now:
+                line += f", again in {span(poll['next'] - now)}"
+            lines.append(line)
+            lines += [f"               -> it failed: {poll['error']}"] if poll["error"] else []
     return lines
 
 

@@ -65,6 +65,8 @@ class AccountConfig:
     fresh_for_s: float = 60.0
     """A listing younger than this is shown as it is."""
     list_deadline_s: float = 20.0
+    poll_s: float = 0.0
+    """How often what is new is asked for while the account is mounted; 0: never."""
     requests_per_minute: int = 0
     """0: what the service's own headers allow."""
     insecure: bool = False

@@ -28,6 +28,7 @@ _SECONDS: Final = MappingProxyType({"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d)?", re.ASCII)
 _LONGEST_S: Final = 3650 * 86400.0
 _DEADLINE_LONGEST_S: Final = 600.0  # a process that waits in the kernel cannot be killed: never for long
+_PERIOD_SHORTEST_S: Final = 10.0
 # As rclone and du read them: K, M, G alone are powers of 1024; with a B they are powers of 1000.
 _BYTES: Final[Mapping[str, int]] = MappingProxyType(
     {"": 1, "B": 1}
@@ -161,6 +162,14 @@ def deadline(value: object) -> float:
     seconds = duration(value)
     if not 0 < seconds <= _DEADLINE_LONGEST_S:
         raise Wrong("must be more than 0 and at most 10 minutes")
+    return seconds
+
+
+def period(value: object) -> float:
+    """Seconds between two questions; 0: none are asked."""
+    seconds = duration(value)
+    if 0 < seconds < _PERIOD_SHORTEST_S:
+        raise Wrong(f'must be 0, which is never, or at least "{_PERIOD_SHORTEST_S:.0f}s"')
     return seconds
 
 

@@ -18,7 +18,7 @@ from ..model import Conversation, Cursor, Everything, MediaId, Page, Scope, User
 MAX_DISTURBANCES: Final = 5
 """How often a run of offsets may be begun again because the archive changed under it."""
 
-_SLACK: Final = timedelta(seconds=2)
+SLACK: Final = timedelta(seconds=2)
 """A vendor's module widens the bounds of a question by a second where the service is vague."""
 
 
@@ -31,13 +31,16 @@ class Position:
     """Where a crawl stands: everything created before `since` has been read.
 
     Within one `since`, `cursor` walks by the service's own paging: `run` holds the media seen so
-    far, of the `run_total` that it stated.
+    far, of the `run_total` that it stated. A total alone proves little: what was added makes up for what
+    was deleted. So where the service can be asked so, each page begins with the end of the one before.
     """
 
     since: datetime | None
     cursor: Cursor | None = None
     run: frozenset[MediaId] = frozenset()
     run_total: int | None = None
+    edge: MediaId | None = None
+    """What the page at `cursor` has to begin with again; None: the service cannot be asked so."""
     disturbances: int = 0
 
 
@@ -64,12 +67,14 @@ def advance(position: Position, page: Page) -> Position | None:
     pages do not add up to the total it states.
     """
     _check_order(position, page)
-    ids = {media.id for media in page.media}
+    shifted = position.edge is not None and position.edge not in [media.id for media in page.media[:1]]
+    ids = {media.id for media in page.media} - {position.edge}
     # Where the service does not keep the order of equal moments, some come twice in a run of offsets,
     # and as many others not at all.
-    twice = len(ids) < len(page.media) or not position.run.isdisjoint(ids)
+    fresh = len(page.media) - (position.edge is not None)
+    twice = len(ids) < fresh or not position.run.isdisjoint(ids)
     moved = position.run_total is not None and page.total != position.run_total
-    if twice or moved:
+    if shifted or twice or moved:
         if position.disturbances >= MAX_DISTURBANCES:
             raise Incomplete("the archive changes faster than it can be listed; try again later")
         return Position(since=position.since, disturbances=position.disturbances + 1)
@@ -81,11 +86,13 @@ def advance(position: Position, page: Page) -> Position | None:
     newest = page.media[-1].created if page.media else None
     if newest is not None and (position.since is None or newest > position.since):
         return Position(since=newest)
-    return replace(position, cursor=page.next, run=run, run_total=page.total)
+    edge = page.media[-1].id if page.again is not None and page.media else None
+    cursor = page.next if edge is None else page.again
+    return replace(position, cursor=cursor, edge=edge, run=run, run_total=page.total)
 
 
 def _check_order(position: Position, page: Page) -> None:
-    earlier = position.since - _SLACK if position.since else None
+    earlier = position.since - SLACK if position.since else None
     for media in page.media:
         if earlier is not None and media.created < earlier:
             raise OutOfOrder("the service does not list by date in the order it was asked to")

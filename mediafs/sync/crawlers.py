@@ -18,7 +18,6 @@ from ..model import (
     EARLIEST,
     Change,
     Conversation,
-    Cursor,
     Days,
     Everything,
     Media,
@@ -33,6 +32,7 @@ from ..model import (
 from ..source import Source
 from .crawl import MAX_DISTURBANCES, Crawl, OutOfOrder, Position, advance
 from .freshness import STALE_FACTOR, is_younger
+from .offsets import Offsets
 from .options import SyncOptions
 from .pages import Pages
 from .proofs import Proofs, UrgencyNow
@@ -77,7 +77,8 @@ class Crawlers:
         self._options = options
         self._emit = emit
         self._now = wall_clock
-        self._pages = Pages(source, catalogue, proofs, emit, wall_clock)
+        self.pages = self._pages = Pages(source, catalogue, proofs, emit, wall_clock)
+        self.offsets = Offsets(self._pages, catalogue, options, wall_clock)
 
     async def read(self, scope: Scope, urgency: UrgencyNow) -> None:
         """Reads `scope` whole. `Everything` is the first look: where the archive begins; of a service that
@@ -135,7 +136,17 @@ class Crawlers:
                 await self._sweep_page(sweep, day, urgency)
             self._keep(sweep.crawl, None)
         except OutOfOrder:
-            await self._all_days_by_offset(urgency)
+            await self.all_days_by_offset(urgency)
+
+    async def days_from(self, first: date, urgency: UrgencyNow) -> None:
+        """Reads every day from `first` on."""
+        sweep = self._sweep(first, None, key=Days(first, None))
+        try:
+            while sweep.crawl.position is not None:
+                await self._sweep_page(sweep, None, urgency)
+        except OutOfOrder:
+            await self.all_days_by_offset(urgency)
+        self._keep(sweep.crawl, None)
 
     def _widened(self, day: date, today: date, fresh_after: float) -> date:
         """How far back a page may begin when the day after `day` is known already."""
@@ -164,16 +175,18 @@ class Crawlers:
             ):
                 await self._sweep_page(sweep, None, urgency)
         except OutOfOrder:
-            await self._all_days_by_offset(urgency)
+            await self.all_days_by_offset(urgency)
         self._keep(sweep.crawl, None)
         self._catalogue.database.remember("oldest", {"at": self._now()})
         self._catalogue.coverage.listed(Everything(), self._now())
 
-    def _sweep(self, first: date | None, until: date | None, *, afresh: bool = False) -> _Sweep:
+    def _sweep(
+        self, first: date | None, until: date | None, *, afresh: bool = False, key: Days | None = None
+    ) -> _Sweep:
         # What is older than anything is dated to the very first day: no lower bound finds it there.
         start = self._options.start_of(first) if first and first > EARLIEST.date() else None
         end = self._options.start_of(until + timedelta(days=1)) - timedelta(seconds=1) if until else None
-        key = Days(first or date.min, first or date.min)
+        key = key or Days(first or date.min, first or date.min)
         if afresh:
             self._catalogue.coverage.keep_crawl(key, None)
         crawl = self._begun(key, Everything(), start)
@@ -218,7 +231,7 @@ class Crawlers:
                 if crawl.position is not None and pages is not None and (pages := pages - 1) <= 0:
                     return
         except OutOfOrder:
-            crawl.clock = await self._pages_by_offset(scope, urgency)
+            crawl.clock = (await self.offsets.read(scope, urgency)).clock
         self._keep(crawl, None)
         await self._whole(scope, crawl, urgency)
 
@@ -297,48 +310,28 @@ class Crawlers:
     # --- the trash ---------------------------------------------------------------------------------
 
     async def _trash(self, urgency: UrgencyNow) -> None:
-        clock = await self._pages_by_offset(Trash(), urgency)
-        self._emit(self._catalogue.contents.cover_trash(clock))
+        walked = await self.offsets.read(Trash(), urgency)
+        self._emit(self._catalogue.contents.cover_trash(walked.clock))
         self._catalogue.coverage.listed(Trash(), self._now())
 
     # --- services that do not keep the order ---------------------------------------------------------
 
     async def _archive(self, urgency: UrgencyNow) -> None:
-        await self._all_days_by_offset(urgency)
-        self._catalogue.database.remember("oldest", {"at": self._now()})
+        listed = await self.all_days_by_offset(urgency)
+        self._catalogue.database.remember("oldest", {"at": listed})
         for scope in (Everything(), Recent()):
-            self._catalogue.coverage.listed(scope, self._now())
+            self._catalogue.coverage.listed(scope, listed)
 
-    async def _all_days_by_offset(self, urgency: UrgencyNow) -> None:
-        clock = await self._pages_by_offset(Everything(), urgency)
+    async def all_days_by_offset(self, urgency: UrgencyNow) -> float:
+        """Reads everything in the service's own order; returns how old that listing is."""
+        walked = await self.offsets.read(Everything(), urgency)
         today = self._options.today(self._now()).toordinal()
         first, last = self._catalogue.views.day_range() or (today, today)
         if self._options.since is not None:
             first = min(first, self._options.since.toordinal())
-        self._emit(self._catalogue.contents.cover_days(first, max(last, today), clock, self._now()))
-
-    async def _pages_by_offset(
-        self, scope: Conversation | User | Everything | Trash, urgency: UrgencyNow
-    ) -> int:
-        """Reads all pages in the service's own order; returns the catalogue's clock at the start.
-
-        The only proof of completeness is a total that stood still and was reached.
-        """
-        for _ in range(MAX_DISTURBANCES):
-            clock = self._catalogue.database.tick()
-            seen: set[MediaId] = set()
-            totals: set[int | None] = set()
-            cursor: Cursor | None = None
-            while True:
-                page = await self._pages.ask(Question(scope=scope, cursor=cursor), urgency)
-                seen.update(media.id for media in page.media)
-                totals.add(page.total)
-                cursor = page.next
-                if cursor is None:
-                    break
-            if totals <= {None} or totals == {len(seen)}:
-                return clock
-        raise Incomplete("the service's pages do not add up to the total it states; try again later")
+        changes = self._catalogue.contents.cover_days(first, max(last, today), walked.clock, walked.listed)
+        self._emit(changes)
+        return walked.listed
 
     # --- crawls that go on ---------------------------------------------------------------------------
 

@@ -26,7 +26,10 @@ from .crawlers import Crawlers
 from .failures import Failures
 from .freshness import RETRY_AFTER_S, STALE_FACTOR, Answer, answer_for, is_younger
 from .options import SyncOptions
+from .poll import Poll
 from .proofs import Proofs
+from .runs import Runs
+from .whole import Whole
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +82,17 @@ class Listings:
         self._failures = Failures(catalogue, wall_clock)
         self._proofs = Proofs(source, catalogue, options, wall_clock)
         self._crawlers = Crawlers(source, catalogue, self._proofs, options, emit, wall_clock)
+        self.poll = Poll(
+            self._crawlers, catalogue, options, wall_clock, in_date_order=source.traits.in_date_order
+        )
+        self.runs = Runs(
+            nursery,
+            source,
+            self._crawlers,
+            begin=lambda since: Whole(self._crawlers.pages, catalogue, options, emit, wall_clock, since),
+            share=self._list_behind,
+            conversations=options.conversations,
+        )
         self._flights: dict[tuple[Scope, bool], _Flight] = {}
         self._stale_days: set[date] = set()
         self._refreshing_days = False
@@ -152,6 +166,7 @@ class Listings:
         """Lists again from the start, whatever the age. Raises why that failed."""
         if (scope, False) not in self._flights:
             self._catalogue.coverage.keep_crawl(scope, None)
+            self._crawlers.offsets.forget()
         await self._list(scope)
 
     def expire(self, first: date, last: date) -> None:
@@ -226,6 +241,16 @@ class Listings:
             )
         if flight is not None and flight.error is not None:
             raise flight.error
+
+    async def _list_behind(self, scope: Scope) -> None:
+        """Lists `scope` after what people wait for, unless it is fresh. Raises why that failed."""
+        if not is_younger(self.state(scope).listed, self._now(), self._options.fresh_for_s):
+            flight = None
+            while flight is None or flight.cancel.cancelled_caught:
+                flight = self._join(scope, Urgency.BACKGROUND)
+                await flight.done.wait()
+            if flight.error is not None:
+                raise flight.error
 
     def _join(self, scope: Scope, urgency: Urgency, peek: bool = False) -> _Flight:
         if isinstance(scope, Days | Recent) and not self._source.traits.in_date_order:
@@ -328,5 +353,8 @@ async def syncing(
 ) -> AsyncIterator[Listings]:
     """Owns the tasks that list; `emit` is called, and must not block, with what each page changed."""
     async with trio.open_nursery() as nursery:
-        yield Listings(nursery, source, catalogue, options, emit, wall_clock)
+        listings = Listings(nursery, source, catalogue, options, emit, wall_clock)
+        if options.poll_s:
+            nursery.start_soon(listings.poll.run)
+        yield listings
         nursery.cancel_scope.cancel()

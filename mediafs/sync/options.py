@@ -20,6 +20,8 @@ class SyncOptions:
     """A listing younger than this is shown as it is."""
     list_deadline_s: float = 20
     """How long a person waits for a listing; file managers give up on a folder at about 25 s."""
+    poll_s: float = 0
+    """How often what is new is asked for; 0: never."""
     whole_for_s: float = 86400
     """For how long a cheap sign of no change, or a proven filter, is believed."""
     filter_names: str = ""

@@ -173,7 +173,10 @@ class Apizee(Defaults):
             more = next_offset is not None and next_offset > offset
         else:
             more = True  # only a page without data ends it then
-        return Page(media=media, total=total, next=Cursor(str(reached)) if more and data else None)
+        if not (more and data):
+            return Page(media=media, total=total, next=None)
+        again = Cursor(str(reached - 1)) if len(media) == len(data) > 1 else None
+        return Page(media=media, total=total, next=Cursor(str(reached)), again=again)
 
     # --- one media
 

@@ -19,6 +19,7 @@ COMMANDS = (
     "refresh",
     "allow-deletes",
     "cache",
+    "sync",
     "warm",
     "demo",
     "sandbox",

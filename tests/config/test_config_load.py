@@ -73,6 +73,7 @@ def test_every_documented_key_arrives_typed(write: Write, tmp_path: Path) -> Non
             time_zone = "Europe/Paris"
             fresh_for = "2m"
             list_deadline = "30s"
+            poll = "5m"
             requests_per_minute = 10
             insecure = true
             ca_file = "recorder.pem"
@@ -119,6 +120,7 @@ def test_every_documented_key_arrives_typed(write: Write, tmp_path: Path) -> Non
         time_zone=ZoneInfo("Europe/Paris"),
         fresh_for_s=120.0,
         list_deadline_s=30.0,
+        poll_s=300.0,
         requests_per_minute=10,
         insecure=True,
         ca_file=tmp_path / "recorder.pem",

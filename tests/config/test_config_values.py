@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediafs.config import KeepFree, Wrong, duration, size
-from mediafs.config.values import base_url, hosts, keep_free, umask
+from mediafs.config.values import base_url, hosts, keep_free, period, umask
 
 HOUR_S = 3600
 
@@ -52,6 +52,13 @@ def test_a_duration_is_seconds(written: object, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(written: object) -> None:
     with pytest.raises(Wrong):
         duration(written)
+
+
+def test_a_service_is_polled_never_or_now_and_then() -> None:
+    assert (period(0), period("0"), period("10s"), period("5m")) == (0, 0, 10, 300)
+    for wrong in ("1s", 9.9, "250ms", -1, "never"):
+        with pytest.raises(Wrong):
+            period(wrong)
 
 
 @pytest.mark.parametrize(

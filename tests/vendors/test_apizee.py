@@ -346,6 +346,23 @@ def test_there_is_a_next_page_while_data_come_and_the_total_is_not_reached(
     assert apizee().parse_page(question, reply(page)).next == follows
 
 
+@pytest.mark.parametrize(
+    ("cursor", "page", "again"),
+    [
+        (None, page_of(2, total=3), "1"),
+        ("7", page_of(3, total=99), "9"),
+        (None, page_of(2, total=2), None),
+        ("7", page_of(1, total=99), None),  # it would lead nowhere
+        (None, page_of(0), None),
+    ],
+)
+def test_the_next_page_can_be_begun_with_the_last_media_of_this_one(
+    cursor: str | None, page: dict[str, Any], again: str | None
+) -> None:
+    question = Question(cursor=Cursor(cursor) if cursor else None)
+    assert apizee().parse_page(question, reply(page)).again == again
+
+
 def test_a_page_that_cannot_say_whether_more_follows_is_asked_on_until_one_is_empty() -> None:
     assert apizee().parse_page(Question(), reply(page_of(1))).next == "1"
     assert apizee().parse_page(Question(), reply(page_of(0))).next is None
