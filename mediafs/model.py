@@ -317,6 +317,18 @@ class ChangeKind(Enum):
     REMOVED = "removed"
 
 
+class Aspect(Enum):
+    """What is new about a media that CHANGED; the value is the word for it in the log of changes. Where
+    several apply, the first."""
+
+    CONTENT = "content"
+    RENAMED = "renamed"
+    RETITLED = "retitled"
+    TRASHED = "trashed"
+    RECOVERED = "recovered"
+    OTHER = "changed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A difference that a listing found, as the kernel has to hear of it.
@@ -331,3 +343,7 @@ class Change:
     places: tuple[tuple[Inode, str], ...] = ()
     content: bool = False
     """The bytes changed, not only what is said about them."""
+    aspect: Aspect | None = None
+    """None: it was added or removed, or came into another directory, or it is no media."""
+    was: str | None = None
+    """The file name that it had before, where it has another now."""

@@ -15,12 +15,12 @@ from dataclasses import replace
 from datetime import tzinfo
 from typing import Final, NamedTuple
 
-from ..model import Change, ChangeKind, Conversation, Edits, Inode, Media, MediaId, User
+from ..model import Aspect, Change, ChangeKind, Conversation, Edits, Inode, Media, MediaId, User
 from .database import Database
 from .directories import Directories
 from .filenames import FileNames, NameOf
 from .humans import FolderOf, Humans, Named
-from .records import dump_fields, load_media, with_kept
+from .records import aspect_of, dump_fields, load_media, with_kept, with_settled
 
 
 class _Row(NamedTuple):
@@ -36,6 +36,7 @@ class _Row(NamedTuple):
     owner: str | None
     fields: str
     kept: str
+    name: str
 
     def is_already(self, media: Media, fields: str, dated: bool, trashed: bool | None) -> bool:
         """Whether there is nothing to change."""
@@ -50,7 +51,7 @@ class _Row(NamedTuple):
 _OUTSIDE: Final = 2
 """The column `trashed` of a media that by-date did not show before it came into the trash."""
 
-_ROW: Final = "inode, live, dated, trashed, seen, created, size, owner, fields, kept"
+_ROW: Final = "inode, live, dated, trashed, seen, created, size, owner, fields, kept, name"
 
 
 class Contents:
@@ -109,8 +110,8 @@ class Contents:
                 return []
             # Newer words about it are known; that the account's own listing shows it is news all the same.
             media = load_media(media.id, old.created, old.size, old.fields)
-        if old is not None and media.size is None:
-            media = _settled(media, old)
+        if old is not None and old.live and media.size is None:
+            media = with_settled(media, old.size, old.created, old.fields)
         if old is not None:
             media = with_kept(media, old.kept)
         changes = self._know_humans(media)
@@ -135,12 +136,14 @@ class Contents:
             "trashed": _trashed(old, trashed),
         }
         inode = self._insert(values) if old is None else self._update(old.inode, values)
-        return [*changes, self._difference(old, inode, media, before)]
+        return [*changes, self._difference(old, inode, media, values, before)]
 
     def _renamed(self, inode: Inode, media: MediaId, before: str) -> Change:
         now = self._places(inode)
         places = (*((folder, before) for folder, _ in now), *now)
-        return Change(kind=ChangeKind.CHANGED, inode=inode, media=media, places=places)
+        return Change(
+            kind=ChangeKind.CHANGED, inode=inode, media=media, places=places, aspect=Aspect.RENAMED, was=before
+        )
 
     def _insert(self, values: dict[str, object]) -> Inode:
         names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
@@ -160,15 +163,29 @@ class Contents:
         return inode
 
     def _difference(
-        self, old: _Row | None, inode: Inode, media: Media, before: tuple[tuple[Inode, str], ...]
+        self,
+        old: _Row | None,
+        inode: Inode,
+        media: Media,
+        values: dict[str, object],
+        before: tuple[tuple[Inode, str], ...],
     ) -> Change:
         places = tuple(sorted(set(before) ^ set(self._places(inode))))
         self._directories.touch(place for place, _ in places)
         if old is None or not old.live:
             return Change(kind=ChangeKind.ADDED, inode=inode, media=media.id, places=places)
         was = load_media(media.id, old.created, old.size, old.fields)
-        content = was.validator != media.validator
-        return Change(kind=ChangeKind.CHANGED, inode=inode, media=media.id, places=places, content=content)
+        renamed = old.name != values["name"]
+        aspect = aspect_of((was, old.trashed), (media, values["trashed"]), renamed=renamed)
+        return Change(
+            kind=ChangeKind.CHANGED,
+            inode=inode,
+            media=media.id,
+            places=places,
+            content=aspect is Aspect.CONTENT,
+            aspect=aspect,
+            was=old.name if renamed else None,
+        )
 
     def _know_humans(self, media: Media) -> list[Change]:
         changes: list[Change] = []
@@ -213,7 +230,8 @@ class Contents:
             places = tuple(sorted(set(before) ^ set(self._places(inode))))
             self._directories.touch(place for place, _ in places)
         self.edition += 1
-        return [Change(kind=ChangeKind.CHANGED, inode=inode, media=id_, places=places)]
+        trashed = Aspect.TRASHED
+        return [Change(kind=ChangeKind.CHANGED, inode=inode, media=id_, places=places, aspect=trashed)]
 
     def recover(self, media: Media) -> list[Change]:
         """The media was taken out of the vendor's trash: it is where it was before, and pages that were
@@ -379,10 +397,3 @@ def _trashed(old: _Row | None, trashed: bool | None) -> int:
     if trashed and old is not None and old.live and not old.dated:
         return _OUTSIDE
     return int(bool(trashed))
-
-
-def _settled(media: Media, old: _Row) -> Media:
-    """A size that was settled by reading holds as long as the record stays what it was."""
-    settled = replace(media, size=old.size)
-    same = old.live and dump_fields(settled) == old.fields and old.created == media.created.timestamp()
-    return settled if same else media

@@ -99,3 +99,21 @@ CREATE TABLE crawl (
     clock INTEGER NOT NULL,                  -- the catalogue's clock at its start
     since REAL                               -- all created before this has been read; NULL: nothing
 ) WITHOUT ROWID;
+
+-- What listings found, in the order in which it was found: the lines of changes.jsonl. What names a media
+-- (name, was, views) goes when the media does; its lines keep their length.
+CREATE TABLE change (
+    start INTEGER PRIMARY KEY,               -- bytes of all lines before it, also of those that are gone
+    length INTEGER NOT NULL,                 -- bytes of its line
+    time REAL NOT NULL,                      -- when it was found
+    kind TEXT NOT NULL,
+    media TEXT NOT NULL,                     -- media.id
+    name TEXT,
+    was TEXT,                                -- the name before
+    views TEXT                               -- JSON: the directories that it was in then
+);
+CREATE INDEX change_media ON change(media);
+CREATE TRIGGER media_gone AFTER UPDATE OF live ON media WHEN OLD.live AND NOT NEW.live
+BEGIN
+    UPDATE change SET name = NULL, was = NULL, views = NULL WHERE media = NEW.id;
+END;

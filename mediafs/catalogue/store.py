@@ -17,6 +17,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Final
 
+from .changelog import ChangeLog
 from .contents import Contents
 from .coverage import Coverage
 from .database import Database, connect
@@ -33,7 +34,8 @@ _ASIDE: Final = ".set-aside-"
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """One account's archive: `contents` takes in, `coverage` remembers what was listed whole,
-    `views` answers, `directories` has the inodes of what is not a media."""
+    `views` answers, `directories` has the inodes of what is not a media, `changes` is the log of what
+    listings found."""
 
     path: Path
     database: Database
@@ -41,6 +43,7 @@ class Catalogue:
     coverage: Coverage
     views: Views
     directories: Directories
+    changes: ChangeLog
 
     def scrub(self) -> None:
         """Nothing on this disk holds the text of what was removed before: not the file (SQLite writes zeros
@@ -77,7 +80,9 @@ def opened(
     directories = Directories(database, wall_clock)
     contents = Contents(database, directories, zone=zone, name_of=name_of, folder_of=folder_of)
     try:
-        yield Catalogue(path, database, contents, Coverage(database), Views(database), directories)
+        changes = ChangeLog(database, folder_of, wall_clock)
+        coverage, views = Coverage(database), Views(database)
+        yield Catalogue(path, database, contents, coverage, views, directories, changes)
     finally:
         database.close()
 
