@@ -63,15 +63,15 @@ class ChangeLog:
     def read(self, position: int, length: int) -> bytes:
         """Up to `length` bytes from `position` on; what is not kept any more is left out."""
         rows = self._db.execute(
-            "SELECT start, length, time, kind, media, name, was, views FROM change"
+            "SELECT length, time, kind, media, name, was, views, start FROM change"
             " WHERE start >= COALESCE((SELECT MAX(start) FROM change WHERE start <= ?), 0) AND start < ?"
             " ORDER BY start",
             (position, position + length),
         ).fetchall()
         if not rows:
             return b""
-        skipped = max(0, position - rows[0][0])
-        return b"".join(_line(*row[2:], width=row[1]) for row in rows)[skipped : skipped + length]
+        skipped = max(0, position - rows[0][-1])
+        return b"".join(_line(*row[:-1]) for row in rows)[skipped : skipped + length]
 
     def note(self, changes: Sequence[Change]) -> None:
         """Writes a line for each change that is one to a person. Raises LocalFailure, NoRoom.
@@ -116,7 +116,7 @@ class ChangeLog:
         ).fetchone()
         if row is not None and change.kind is not ChangeKind.REMOVED:
             name, was, views = row[0], change.was, json.dumps(self._views(change.inode, *row[1:]))
-        length = len(_line(now, kind, change.media, name, was, views))
+        length = len(_line(0, now, kind, change.media, name, was, views))
         self._db.execute(
             "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (start, length, now, kind, change.media, name, was, views),
@@ -134,7 +134,7 @@ class ChangeLog:
 
 
 def _line(
-    time: float, kind: str, media: str, name: str | None, was: str | None, views: str | None, width: int = 0
+    width: int, time: float, kind: str, media: str, name: str | None, was: str | None, views: str | None
 ) -> bytes:
     """One line of JSON in ASCII, with blanks before its end up to `width` bytes."""
     moment = datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,7 +13,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import tzinfo
-from typing import Final, NamedTuple
 
 from ..model import Aspect, Change, ChangeKind, Conversation, Edits, Inode, Media, MediaId, User
 from .database import Database
@@ -21,37 +20,7 @@ from .directories import Directories
 from .filenames import FileNames, NameOf
 from .humans import FolderOf, Humans, Named
 from .records import aspect_of, dump_fields, load_media, with_kept, with_settled
-
-
-class _Row(NamedTuple):
-    """A media as it is kept."""
-
-    inode: Inode
-    live: int
-    dated: int
-    trashed: int
-    seen: int
-    created: float
-    size: int | None
-    owner: str | None
-    fields: str
-    kept: str
-    name: str
-
-    def is_already(self, media: Media, fields: str, dated: bool, trashed: bool | None) -> bool:
-        """Whether there is nothing to change."""
-        if trashed is not None and bool(self.trashed) is not trashed:
-            return False
-        owner = media.owner.id if media.owner else None
-        known = (self.created, self.size, self.owner, self.fields)
-        same = known == (media.created.timestamp(), media.size, owner, fields)
-        return bool(self.live) and same and bool(self.dated or not dated)
-
-
-_OUTSIDE: Final = 2
-"""The column `trashed` of a media that by-date did not show before it came into the trash."""
-
-_ROW: Final = "inode, live, dated, trashed, seen, created, size, owner, fields, kept, name"
+from .rows import OUTSIDE, ROW, Row, trashed_of
 
 
 class Contents:
@@ -103,8 +72,8 @@ class Contents:
         return changes
 
     def _put_one(self, media: Media, clock: int, dated: bool, trashed: bool | None) -> list[Change]:
-        found = self._db.execute(f"SELECT {_ROW} FROM media WHERE id = ?", (media.id,)).fetchone()
-        old = _Row(*found) if found else None
+        found = self._db.execute(f"SELECT {ROW} FROM media WHERE id = ?", (media.id,)).fetchone()
+        old = Row(*found) if found else None
         if old is not None and clock < old.seen + (not old.live):
             if not old.live or old.dated or old.trashed or not dated:
                 return []
@@ -133,7 +102,7 @@ class Contents:
             "owner": media.owner.id if media.owner else None,
             "seen": clock,
             "fields": fields,
-            "trashed": _trashed(old, trashed),
+            "trashed": trashed_of(old, trashed),
         }
         inode = self._insert(values) if old is None else self._update(old.inode, values)
         return [*changes, self._difference(old, inode, media, values, before)]
@@ -142,7 +111,12 @@ class Contents:
         now = self._places(inode)
         places = (*((folder, before) for folder, _ in now), *now)
         return Change(
-            kind=ChangeKind.CHANGED, inode=inode, media=media, places=places, aspect=Aspect.RENAMED, was=before
+            kind=ChangeKind.CHANGED,
+            inode=inode,
+            media=media,
+            places=places,
+            aspect=Aspect.RENAMED,
+            was=before,
         )
 
     def _insert(self, values: dict[str, object]) -> Inode:
@@ -164,7 +138,7 @@ class Contents:
 
     def _difference(
         self,
-        old: _Row | None,
+        old: Row | None,
         inode: Inode,
         media: Media,
         values: dict[str, object],
@@ -216,15 +190,15 @@ class Contents:
         """The media was put into the vendor's trash. Pages that were asked for before say nothing about it
         any more."""
         with self._db.transaction():
-            row = self._db.execute(f"SELECT {_ROW} FROM media WHERE live AND id = ?", (id_,)).fetchone()
+            row = self._db.execute(f"SELECT {ROW} FROM media WHERE live AND id = ?", (id_,)).fetchone()
             if row is None:
                 return []
-            old = _Row(*row)
+            old = Row(*row)
             inode = old.inode
             before = self._places(inode)
             self._db.execute(
                 "UPDATE media SET trashed = ?, dated = 0, seen = ? WHERE inode = ?",
-                (_trashed(old, True), self._db.tick(), inode),
+                (trashed_of(old, True), self._db.tick(), inode),
             )
             self._count_links(inode)
             places = tuple(sorted(set(before) ^ set(self._places(inode))))
@@ -240,7 +214,7 @@ class Contents:
             row = self._db.execute("SELECT trashed FROM media WHERE live AND id = ?", (media.id,)).fetchone()
             if row is None:
                 return []
-            return self.put([media], self._db.tick(), dated=row[0] != _OUTSIDE, trashed=False)
+            return self.put([media], self._db.tick(), dated=row[0] != OUTSIDE, trashed=False)
 
     def keep(self, inode: Inode, edits: Edits) -> list[Change]:
         """Remembers what was written to fields that no record shows. Returns what changed."""
@@ -388,12 +362,3 @@ class Contents:
     def _conversations_of(self, inode: int) -> list[str]:
         of = self._db.execute("SELECT conversation FROM member WHERE inode = ?", (inode,))
         return [conversation for (conversation,) in of]
-
-
-def _trashed(old: _Row | None, trashed: bool | None) -> int:
-    """The column `trashed` of what a page has shown; None: the page does not tell."""
-    if old is not None and (trashed is None or (trashed and old.trashed)):
-        return old.trashed
-    if trashed and old is not None and old.live and not old.dated:
-        return _OUTSIDE
-    return int(bool(trashed))

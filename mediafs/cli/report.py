@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ _ADVICE: Final[Mapping[str, str]] = {
 
 def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
     """Facts that JSON can hold. No secret, query string or URL but the account's base."""
-    files, total = app.catalogue.views.totals()
+    known = app.tree.space()
     remote, reading = app.source.statistics(), app.reading.statistics()
     limits = connection_limits(mountpoint)
     whole = app.listings.whole_since()
@@ -38,7 +39,7 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
         "mountpoint": mountpoint,
         "pid": os.getpid(),
         "up_s": round(time.time() - started),
-        "catalogue": {"media": files, "bytes": total, "complete": whole is not None},
+        "catalogue": {"media": known.files, "bytes": known.used, "complete": whole is not None},
         "credentials": remote.credentials.value,
         "requests": {
             "left": remote.limits.left,
@@ -64,6 +65,11 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
         },
         "problems": _problems(app),
     }
+
+
+def as_json(facts: object) -> str:
+    """The report, or several, for a program: a text that ends with a line end."""
+    return json.dumps(facts, indent=2) + "\n"
 
 
 def _problems(app: App) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..catalogue import Catalogue, Stat
-from .nodes import Link, Node, Root, stored
+from .nodes import Hidden, Link, Node, Root, stored
 from .options import TreeOptions
 from .values import ROOT, Attributes, Kind
 
@@ -46,7 +46,7 @@ class Shapes:
             size=0,
             links=1,
             modified_s=int(changed),
-            writable=self._options.changeable and not isinstance(node, Root),
+            writable=self._options.changeable and not isinstance(node, Root | Hidden),
             entry_timeout_s=TIMEOUT_S,
             attr_timeout_s=FOLDER_TIMEOUT_S,
         )
