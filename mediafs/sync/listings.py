@@ -163,10 +163,16 @@ class Listings:
     def state(self, scope: Scope) -> ListingState:
         """When `scope` was last listed whole, and its last failure; a user's is also derived from days."""
         state = self._failures.state(scope)
+        if isinstance(scope, Days | Recent) and not self._source.traits.in_date_order:
+            # It is listed with everything, or not at all.
+            every = self._failures.state(Everything())
+            if every.failed is not None and (state.listed is None or every.failed > state.listed):
+                state = ListingState(state.listed, every.error, every.failed)
         if isinstance(scope, User) and self._proofs.refusal("user") is None:
             whole = self.users_since()
             if whole is not None and (state.listed is None or whole > state.listed):
-                state = ListingState(whole)
+                later = state.failed is not None and state.failed >= whole
+                state = state._replace(listed=whole) if later else ListingState(whole)
         return state
 
     def users_since(self) -> float | None:
@@ -263,6 +269,8 @@ class Listings:
             with flight.cancel:
                 await read(flight.scope, flight.ask)
                 self._away = None
+                if not flight.peek:
+                    self._failures.over(flight.scope)
         except MediafsError as error:
             flight.error = error
             level = logging.INFO if isinstance(error, Late) else logging.WARNING

@@ -92,7 +92,7 @@ class Tree:
         self._changing = Changing(
             catalogue, listings, deletions, editing, options, dates=self._folders.dates, emit=emit
         )
-        self._said = Said(catalogue, listings, self._folders.dates, options, reading.cached)
+        self._said = Said(catalogue, listings, self._folders.dates, options, reading.cached, self._views)
         self._live = LiveNames(catalogue, reading, ids)
         self._special = SpecialFiles(catalogue, status, wall_clock)
         self._finding = Finding(

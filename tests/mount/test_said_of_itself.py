@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mediafs.sandbox.testing import Box, sandbox_process
 from .mounting import Mount, mounted, requests, wait_until
 from .quotations import unfounded
 from .test_secrets import TOKEN, leaks, secrets_of
+from .test_semantics import errno_of, xattr
 
 DAY = "by-date/2025/06/01"
 
@@ -159,3 +161,33 @@ def test_no_secret_is_in_it() -> None:
         assert '"problems"' in text
         assert '"added"' in text
         assert leaks(text, secrets_of(box)) == []
+
+
+def test_what_is_not_known_is_an_error_and_not_empty() -> None:
+    """`complete` is `true` where a whole listing tells all that the directory holds, and `listed` is when
+    that was; an expired login, a refused filter and half a listing are errors on the directory, and never
+    an empty one. The mount point is as complete as the least complete of its views.
+    """
+    with sandbox_process(media=5) as box, mounted(box.url, lines=['conversations = ["5000"]']) as mount:
+        for _ in range(250):
+            box.add(created="2025-06-01T10:00:00+00:00", conversation="5000")
+        conversation = mount.root / "by-conversation/5000"
+        assert xattr(conversation, "complete") == "false"
+        assert xattr(conversation, "listed") is None
+        box.fault("status", status=500, path="/api/v3/medias", times=None, skip=3)
+        assert errno_of(lambda: os.listdir(conversation)) == "EIO"
+        assert xattr(conversation, "complete") == "false"
+        assert xattr(conversation, "error") is not None
+        assert mount.status()["catalogue"]["media"] > 0, "half of it was read"
+        box.clear_faults()
+        assert len(os.listdir(conversation)) == 250
+        assert xattr(conversation, "complete") == "true"
+        assert xattr(conversation, "listed") is not None
+        assert xattr(conversation, "error") is None
+        box.fault("status", status=401, times=None)
+        for path in (mount.root / "recent", mount.root / "by-date"):
+            assert errno_of(partial(os.listdir, path)) == "EACCES"
+            assert xattr(path, "complete") == "false"
+            assert xattr(path, "error") is not None
+        assert xattr(mount.root, "complete") == "false"
+        assert xattr(mount.root, "error") is not None
