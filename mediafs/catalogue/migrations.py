@@ -28,7 +28,7 @@ STEPS: Final[Mapping[int, str]] = MappingProxyType(
             named REAL NOT NULL
         ) WITHOUT ROWID;
         """,
-        # The log of changes.
+        # The log of changes, and what media are searched by.
         2: """
         CREATE TABLE change (
             start INTEGER PRIMARY KEY,
@@ -44,6 +44,22 @@ STEPS: Final[Mapping[int, str]] = MappingProxyType(
         CREATE TRIGGER media_gone AFTER UPDATE OF live ON media WHEN OLD.live AND NOT NEW.live
         BEGIN
             UPDATE change SET name = NULL, was = NULL, views = NULL WHERE media = NEW.id;
+        END;
+        CREATE TABLE words (
+            inode INTEGER PRIMARY KEY,
+            created REAL NOT NULL,
+            text TEXT NOT NULL
+        );
+        CREATE TABLE unworded (
+            inode INTEGER PRIMARY KEY
+        );
+        CREATE TRIGGER media_reworded AFTER UPDATE OF live, name, created, fields ON media
+        WHEN OLD.live IS NOT NEW.live OR OLD.name IS NOT NEW.name
+            OR OLD.created IS NOT NEW.created OR OLD.fields IS NOT NEW.fields
+        BEGIN
+            INSERT OR IGNORE INTO unworded
+            SELECT NEW.inode WHERE NEW.live AND NEW.inode <= (SELECT MAX(inode) FROM words);
+            DELETE FROM words WHERE inode = NEW.inode;
         END;
         """,
     }

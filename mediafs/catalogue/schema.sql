@@ -117,3 +117,22 @@ CREATE TRIGGER media_gone AFTER UPDATE OF live ON media WHEN OLD.live AND NOT NE
 BEGIN
     UPDATE change SET name = NULL, was = NULL, views = NULL WHERE media = NEW.id;
 END;
+
+-- What media are searched by: a row each, written when somebody searches; see words.py.
+CREATE TABLE words (
+    inode INTEGER PRIMARY KEY,
+    created REAL NOT NULL,                   -- as media.created
+    text TEXT NOT NULL
+);
+-- Media that changed since their row was written; those above the highest row have none yet.
+CREATE TABLE unworded (
+    inode INTEGER PRIMARY KEY
+);
+CREATE TRIGGER media_reworded AFTER UPDATE OF live, name, created, fields ON media
+WHEN OLD.live IS NOT NEW.live OR OLD.name IS NOT NEW.name
+    OR OLD.created IS NOT NEW.created OR OLD.fields IS NOT NEW.fields
+BEGIN
+    INSERT OR IGNORE INTO unworded
+    SELECT NEW.inode WHERE NEW.live AND NEW.inode <= (SELECT MAX(inode) FROM words);
+    DELETE FROM words WHERE inode = NEW.inode;
+END;

@@ -25,6 +25,7 @@ from .directories import Directories
 from .filenames import NameOf
 from .humans import FolderOf
 from .views import Views
+from .words import Words
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _ASIDE: Final = ".set-aside-"
 class Catalogue:
     """One account's archive: `contents` takes in, `coverage` remembers what was listed whole,
     `views` answers, `directories` has the inodes of what is not a media, `changes` is the log of what
-    listings found."""
+    listings found, `words` searches."""
 
     path: Path
     database: Database
@@ -44,6 +45,7 @@ class Catalogue:
     views: Views
     directories: Directories
     changes: ChangeLog
+    words: Words
 
     def scrub(self) -> None:
         """Nothing on this disk holds the text of what was removed before: not the file (SQLite writes zeros
@@ -82,7 +84,9 @@ def opened(
     try:
         changes = ChangeLog(database, folder_of, wall_clock)
         coverage, views = Coverage(database), Views(database)
-        yield Catalogue(path, database, contents, coverage, views, directories, changes)
+        words = Words(database, path)
+        yield Catalogue(path, database, contents, coverage, views, directories, changes, words)
+        words.forget()
     finally:
         database.close()
 

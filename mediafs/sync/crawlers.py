@@ -27,6 +27,7 @@ from ..model import (
     Question,
     Recent,
     Scope,
+    Search,
     Trash,
     User,
 )
@@ -36,6 +37,7 @@ from .freshness import STALE_FACTOR, is_younger
 from .options import SyncOptions
 from .pages import Pages
 from .proofs import Proofs, UrgencyNow
+from .searches import Searches
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ class Crawlers:
         self._emit = emit
         self._now = wall_clock
         self._pages = Pages(source, catalogue, proofs, emit, wall_clock)
+        self.searches = Searches(source, catalogue, self._pages, options, wall_clock)
 
     async def read(self, scope: Scope, urgency: UrgencyNow) -> None:
         """Reads `scope` whole. `Everything` is the first look: where the archive begins; of a service that
@@ -95,6 +98,8 @@ class Crawlers:
                 await self._filtered(scope, urgency)
             case Recent():
                 await self._recent(urgency)
+            case Search():
+                await self.searches.read(scope, urgency)
             case Everything():
                 await self._first_look(urgency)
 

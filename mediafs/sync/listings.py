@@ -20,7 +20,7 @@ import trio
 
 from ..catalogue import Catalogue, ListingState
 from ..errors import Incomplete, InvalidReply, Late, MediafsError, Unavailable
-from ..model import Change, Conversation, Days, Everything, Recent, Scope, Urgency, User
+from ..model import Change, Conversation, Days, Everything, Recent, Scope, Search, Urgency, User
 from ..source import Source
 from .crawlers import Crawlers
 from .failures import Failures
@@ -197,6 +197,10 @@ class Listings:
         """Since when every conversation is known, in Unix seconds; None: some may not be."""
         derivable = self._source.traits.records_tell_conversation and self._options.since is None
         return self.whole_since() if derivable else None
+
+    def finds_all(self, scope: Search) -> bool:
+        """Whether a search that was made has found all there is."""
+        return self._crawlers.searches.whole(scope, archive=self.whole_since() is not None)
 
     def refusal(self, kind: str) -> str | None:
         """Why a filtered view ("conversation", "user") is refused; None: it is not."""

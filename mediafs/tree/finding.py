@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from urllib.parse import unquote
 
-from ..catalogue import Catalogue
-from ..model import Conversation, ConversationId, Recent, Trash, User, UserId
+from ..catalogue import Catalogue, terms_of
+from ..model import Conversation, ConversationId, Recent, Search, Trash, User, UserId
 from .folders import Folders
 from .live import LiveNames
 from .names import id_in_folder_name, legal_id
 from .nodes import (
     HIDDEN,
     RECENT,
+    SEARCH,
     TRASH,
     Folder,
     Hidden,
@@ -74,6 +75,8 @@ class Finding:
                 found = self._in_root(name)
             case View("by-date") | Year() | Month():
                 found = self._in_dates(node, name)
+            case View("search"):
+                found = Folder(Search(name)) if terms_of(Search(name).words) else None
             case View("by-conversation"):
                 return await self._in_conversations(name)
             case View():
@@ -91,6 +94,8 @@ class Finding:
             return Folder(Recent())
         if name == TRASH and self._options.trash:
             return Folder(Trash())
+        if name == SEARCH:
+            return View(SEARCH)
         return View(name) if name in self._views else None
 
     def _in_dates(self, node: View | Year | Month, name: str) -> Node | None:
@@ -130,6 +135,9 @@ class Finding:
         if found is None:
             await self._listings.ensure_known(node.scope)
             found = views.find(node.scope, name)
+        if isinstance(node.scope, Search):
+            # The kernel is told of no name that comes into a search, or leaves it.
+            return self._shapes.found(found) if found else Absent(0)
         return self._shapes.file(found) if found else Absent(self._options.fresh_for_s)
 
 

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final
 from urllib.parse import quote, unquote
 
-from ..model import Conversation, ConversationId, Days, Recent, Trash, User, UserId
+from ..model import Conversation, ConversationId, Days, Recent, Search, Trash, User, UserId
 from .days import Dates
 
 BY_DATE: Final = "by-date"
@@ -18,6 +18,7 @@ BY_USER: Final = "by-user"
 RECENT: Final = "recent"
 TRASH: Final = "trash"
 HIDDEN: Final = ".mediafs"
+SEARCH: Final = "search"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """by-date, by-conversation or by-user."""
+    """by-date, by-conversation, by-user or search."""
 
     name: str
 
@@ -56,7 +57,7 @@ class Month:
 class Folder:
     """A directory that holds media: those of one scope."""
 
-    scope: Days | Conversation | User | Recent | Trash
+    scope: Days | Conversation | User | Recent | Trash | Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ def stored(node: Node) -> tuple[str, str]:
             return "user", id_
         case Folder(Trash()):
             return "view", TRASH
+        case Folder(Search(typed)):
+            return "search", typed
         case Folder():
             return "view", RECENT
         case Live(User(id_), name, turn):
@@ -145,6 +148,8 @@ def loaded(kind: str, key: str) -> Node:
         case "live":
             id_, name, *turn = key.split("/")
             return Live(User(UserId(unquote(id_))), name, *map(int, turn))
+        case "search":
+            return Folder(Search(key))
         case "special":
             cut, name = key.split("/")
             return Special(name, int(cut))

@@ -7,7 +7,7 @@ from functools import partial
 
 from ..catalogue import Catalogue
 from ..errors import NoAttribute, NotFound
-from ..model import Days, Everything, Inode, Media, Recent, Trash, Version
+from ..model import Days, Everything, Inode, Media, Recent, Search, Trash, Version
 from . import xattrs
 from .days import Dates
 from .nodes import Folder, Month, Node, Root, View, Year
@@ -74,6 +74,10 @@ class Said:
         match node:
             case Root():
                 return self._of_root()
+            case Folder(Search() as scope):
+                state = self._listings.state(scope)
+                complete = state.listed is not None and self._listings.finds_all(scope)
+                return xattrs.directory_values(complete, state.listed, state.error)
             case Folder(scope):
                 state = self._listings.state(scope)
                 return xattrs.directory_values(state.listed is not None, state.listed, state.error)
@@ -86,6 +90,8 @@ class Said:
                 listed = self._listings.users_since()
                 error = self._listings.refusal("user") or self._listings.state(Everything()).error
                 return xattrs.directory_values(listed is not None, listed, error)
+            case View("search"):
+                return xattrs.directory_values(False, None, None)
             case View():
                 listed = self._listings.whole_since()
                 error = self._listings.state(Everything()).error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from ..catalogue import Catalogue, Stat
@@ -37,6 +38,10 @@ class Shapes:
             entry_timeout_s=TIMEOUT_S,
             attr_timeout_s=TIMEOUT_S if known else 0,
         )
+
+    def found(self, stat: Stat) -> Attributes:
+        """As `file`, by a name that the kernel is not told of when it goes."""
+        return replace(self.file(stat), entry_timeout_s=0)
 
     def folder(self, node: Node) -> Attributes:
         inode, changed = self._catalogue.directories.get(*stored(node))

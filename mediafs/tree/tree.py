@@ -18,6 +18,8 @@ from ..model import (
     Inode,
     Media,
     Requester,
+    Scope,
+    Search,
     Traits,
     Trash,
     User,
@@ -168,13 +170,15 @@ class Tree:
         node = self._node(inode)
         match node:
             case Folder(scope):
+                if isinstance(scope, Search) and not self._traits.searches:
+                    await self._know_something()
                 await self._listings.ensure(scope)
                 live = self._live.of(scope) if isinstance(scope, User) and self._lists_live(scope) else []
                 always = {entry.attributes.inode: entry for entry in live}
                 views = self._catalogue.views
 
                 def take() -> list[Entry]:
-                    media = [self._entry(stat) for stat in views.children(scope)]
+                    media = [self._entry(stat, scope) for stat in views.children(scope)]
                     if not isinstance(scope, Trash):
                         self._ahead.shown(inode, media)
                     return [*live, *media]
@@ -182,7 +186,8 @@ class Tree:
                 return Directory(
                     take,
                     lambda inodes: (
-                        always | {i: self._entry(stat) for i, stat in views.again(inodes, scope).items()}
+                        always
+                        | {i: self._entry(stat, scope) for i, stat in views.again(inodes, scope).items()}
                     ),
                     lambda: self._catalogue.contents.edition,
                 )
@@ -195,6 +200,11 @@ class Tree:
                 await self._listings.look_for_the_oldest()
         return Directory(lambda: list(self._folders.below(node)))
 
+    async def _know_something(self) -> None:
+        """Where nothing has been looked at yet, finding nothing would be taken for an empty account."""
+        if self._catalogue.views.day_range() is None:
+            await self._listings.look_for_the_oldest()
+
     def _lists_live(self, user: User) -> bool:
         """Where all calls are listed, a copy is not to take along what is no call of its own."""
         return user.id in self._options.users and not self._traits.enumerable
@@ -204,8 +214,9 @@ class Tree:
         """No conversation is known, although records would tell."""
         return self._traits.records_tell_conversation and not self._listings.conversation_ids()
 
-    def _entry(self, stat: Stat) -> Entry:
-        return Entry(stat.name, self._shapes.file(stat))
+    def _entry(self, stat: Stat, scope: Scope) -> Entry:
+        shape = self._shapes.found if isinstance(scope, Search) else self._shapes.file
+        return Entry(stat.name, shape(stat))
 
     async def refresh(self, path: str) -> str:
         """Lists again what lies at `path`, relative to the mount; returns what was done, in words.
@@ -235,7 +246,7 @@ class Tree:
                 self._listings.expire(node.dates.first, node.dates.last)
             case Hidden() | Special():
                 return f"{path}: always as it is now"
-            case View("by-conversation" | "by-user"):
+            case View("by-conversation" | "by-user" | "search"):
                 return f"{path}: an index of what is known; refresh a folder in it"
             case _:
                 self._listings.expire(date.min, date.max)
