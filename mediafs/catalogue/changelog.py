@@ -7,11 +7,13 @@ transaction that makes it gone; blanks take its place.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 
+from ..errors import NoRoom
 from ..model import Change, ChangeKind, Inode
 from .database import Database
 from .humans import FolderOf
@@ -41,7 +43,8 @@ class ChangeLog:
         born = database.remembered("born")
         if born is None:
             born = wall_clock()
-            database.remember("born", born)
+            with contextlib.suppress(NoRoom):
+                database.remember("born", born)
         self._born = float(born)
         """Since when changes are looked for."""
 
