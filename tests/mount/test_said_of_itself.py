@@ -191,3 +191,27 @@ def test_what_is_not_known_is_an_error_and_not_empty() -> None:
             assert xattr(path, "error") is not None
         assert xattr(mount.root, "complete") == "false"
         assert xattr(mount.root, "error") is not None
+
+
+def test_a_damaged_catalogue_is_set_aside() -> None:
+    """What is kept is never trusted where it is damaged: it is set aside, the log and `mediafs status`
+    say so, and the archive is listed anew. Damage that shows only while it is read is EIO, and the next
+    mount sets it aside.
+    """
+    with sandbox_process(media=1000) as box, mounted(box.url) as mount:
+        names = set(mount.files("by-date"))
+        assert mount.umount().returncode == 0
+        path = mount.cache / "clinic/catalogue.sqlite3"
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(size // 3 // 4096 * 4096)
+            file.write(b"\xa5" * (size // 3))
+        assert mount.mount().returncode == 0
+        assert mount.run("find", "by-date").returncode != 0
+        assert "damaged" in mount.log
+        assert "cannot be read" in mount.mediafs("status", str(mount.root)).stdout
+        assert mount.umount().returncode == 0
+        assert mount.mount().returncode == 0
+        assert "set aside" in mount.log
+        assert any("set aside" in problem["message"] for problem in mount.status()["problems"])
+        assert set(mount.files("by-date")) == names
