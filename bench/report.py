@@ -42,10 +42,8 @@ def load(*folders: Path) -> Run:
     works: dict[str, list[dict[str, Any]]] = {}
     for folder in folders:
         first, *samples = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-        link, rounds = (
-            first["link"] or head.get("link", {}),
-            min(first["rounds"], head.get("rounds", sys.maxsize)),
-        )
+        link = first["link"] or head.get("link", {})
+        rounds = min(first["rounds"], head.get("rounds", sys.maxsize))
         head = first | {"link": link, "rounds": rounds}
         works |= {name: [s for s in samples if s["work"] == name] for name in {s["work"] for s in samples}}
     return Run(head, [sample for samples in works.values() for sample in samples])

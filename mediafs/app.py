@@ -14,13 +14,13 @@ from pathlib import Path
 
 import trio
 
-from . import catalogue
+from . import catalogue, instance
 from .catalogue import Catalogue, Database
 from .config import AccountConfig, CacheConfig, Delete, Listed, read_conversations
 from .errors import ConfigError, MediafsError
-from .model import Change, ChangeKind, ConversationId, Traits
+from .model import AccountName, Change, ChangeKind, ConversationId, Traits
 from .paths import private_cache_dir
-from .reading import CacheOptions, Reading, ReadingOptions, Usage, purge_folder, reading, usage
+from .reading import CacheOptions, Reading, ReadingOptions, Room, Usage, purge_folder, reading, usage
 from .remote import RemoteAccount, RemoteOptions, TransportOptions
 from .sync import Listings, SyncOptions, syncing
 from .tree import Names, Tree, TreeOptions, file_name, folder_name
@@ -245,7 +245,13 @@ def _reading_options(cache: CacheConfig, folder: Path, realm: str) -> ReadingOpt
     spool = folder / "spool"
     with suppress(OSError):  # a disk that can only be read: what needs a spool says so
         spool.mkdir(mode=0o700, exist_ok=True)
-    kept = CacheOptions(folder=folder / _BYTES, realm=realm, size=cache.size, keep_free=cache.keep_free.of)
+    kept = CacheOptions(
+        folder=folder / _BYTES,
+        realm=realm,
+        size=cache.size,
+        keep_free=cache.keep_free.of,
+        hold_idle=lambda other: instance.idle(AccountName(other), folder.parent),
+    )
     return ReadingOptions(memory=cache.memory, spool_directory=spool, cache=kept)
 
 
@@ -272,7 +278,10 @@ def kept_bytes(cache_dir: Path, account: str) -> Usage:
 
 def purge_bytes(cache_dir: Path, account: str) -> Usage:
     """Empties an account's disk cache, whose daemon must not be running; what there was. Raises OSError."""
-    return purge_folder(cache_dir / account / _BYTES)
+    folder = cache_dir / account / _BYTES
+    before = purge_folder(folder)
+    Room(folder).note(0)
+    return before
 
 
 class Conversations:

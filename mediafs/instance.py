@@ -23,6 +23,8 @@ from .model import AccountName
 # The holder takes the lock first and writes its name a moment later: that long a reader waits for it.
 _READ_ATTEMPTS: Final = 10
 _READ_PAUSE_S: Final = 0.02
+# So many times that long a holder is waited for that writes none: see `idle`.
+_PATIENCE: Final = 10
 # What a daemon may take to end once its mount is gone: it writes what was fetched to its disk cache.
 _ENDING_S: Final = 10.0
 
@@ -60,8 +62,8 @@ def lock(
 ) -> Iterator[Path]:
     """Holds the account in this cache folder; yields the lock file's path.
 
-    Take it in the process that serves: its id is what others are told. `cache_dir` must exist. One that
-    holds it and of which `serves` says that its mount is gone is about to end, and is waited for.
+    Take it in the process that serves: its id is what others are told. `cache_dir` must exist. Waits for an
+    `idle`, and for one of which `serves` says that its mount is gone: it is about to end.
     Raises AlreadyMounted when another process holds it, MediafsError when there can be no lock here.
     """
     path = cache_dir / f"{account}.lock"
@@ -97,6 +99,26 @@ def holder(account: AccountName, cache_dir: Path) -> Holder | None:
         os.close(handle)
 
 
+@contextmanager
+def idle(account: AccountName, cache_dir: Path) -> Iterator[bool]:
+    """Keeps daemons of an account waiting, for a moment; False where one runs, or it cannot be told."""
+    try:
+        handle = _open(cache_dir / f"{account}.lock")
+    except MediafsError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(handle, 0)  # what a killed one left would be taken for our name
+        except OSError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(handle)
+
+
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -116,15 +138,19 @@ def _take_from_ending(handle: int, path: Path, serves: Callable[[Path], bool]) -
 
 
 def _take(handle: int, path: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        found = _read(handle)
-        raise AlreadyMounted(found.pid if found else None, found.mountpoint if found else None) from None
-    except OSError as error:
-        raise MediafsError(
-            f"cannot lock {path}: {error.strerror}; give a folder on a local disk with --cache-dir"
-        ) from error
+    for _ in range(_PATIENCE):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if (found := _read(handle)) is not None:
+                raise AlreadyMounted(found.pid, found.mountpoint) from None
+        except OSError as error:
+            raise MediafsError(
+                f"cannot lock {path}: {error.strerror}; give a folder on a local disk with --cache-dir"
+            ) from error
+        else:
+            return
+    raise AlreadyMounted(None, None)
 
 
 def _write(handle: int, mountpoint: Path | None) -> None:

@@ -34,6 +34,7 @@ ALLOWED = {
         "catalogue",
         "config",
         "errors",
+        "instance",
         "model",
         "paths",
         "reading",
@@ -112,6 +113,17 @@ def test_no_arrow_goes_upwards() -> None:
             to = parts[1] if parts[1] in ALLOWED else "__init__"
             if to != room and to not in ALLOWED[room]:
                 wrong.append(f"{path.relative_to(ROOT)}:{line}: {room} must not import {to}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_disk_cache_knows_little_of_the_room_around_it() -> None:
+    known = {"checks", "disk", "files", "options", "spool"}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: reading.disk must not import {name}"
+        for path in sorted((ROOT / "reading" / "disk").glob("*.py"))
+        for line, name in imports(path)
+        if name.startswith("mediafs.reading") and not known.issuperset(name.split(".")[2:3] or ["reading"])
+    ]
     assert not wrong, "\n".join(wrong)
 
 

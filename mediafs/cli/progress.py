@@ -36,6 +36,8 @@ class State:
 
 
 class Meter:
+    """Shows states, as often as is of use."""
+
     def __init__(
         self,
         out: TextIO | None = None,
@@ -51,6 +53,7 @@ class Meter:
         self._lately: deque[tuple[float, int]] = deque()
 
     def show(self, state: State) -> None:
+        """Or does not, where that was done a moment ago."""
         now = self._clock()
         self._lately.append((now, state.fetched))
         while len(self._lately) > 2 and self._lately[1][0] < now - LATELY_S:

@@ -146,8 +146,9 @@ def _cache(facts: Mapping[str, Any] | None) -> list[str]:
     if not facts:
         return []
     cap = size(facts["size"]) if facts["size"] else "nothing new"
+    others = f" with {size(facts['others'])} of other accounts" if facts["others"] else ""
     lines = [
-        f"  disk cache   {size(facts['bytes'])} in {facts['files']} files, of {cap};"
+        f"  disk cache   {size(facts['bytes'])} in {facts['files']} files, of {cap}{others};"
         f" {facts['hits']} times read from instead of the service"
     ]
     if facts["pinned"]:
@@ -170,6 +171,7 @@ def _deletions(facts: Mapping[str, Any], mountpoint: str) -> list[str]:
 
 
 def span(seconds: float) -> str:
+    """In words, of one unit: `3 h`."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
@@ -177,6 +179,7 @@ def span(seconds: float) -> str:
 
 
 def size(count: float) -> str:
+    """Bytes in words: `1.5 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -145,8 +145,8 @@ class _Fetching:
         """Those whose end was not told yet, by inode."""
         self._done = self._skipped = 0
         self._gone = 0
-        """Bytes of those that were skipped, and of what was wrong about sizes."""
-        self._news: Mapping[str, Any] = {"held": 0, "fetched": 0, "resized": 0}
+        """Bytes of those that were skipped."""
+        self._news: Mapping[str, Any] = {"held": 0, "fetched": 0, "resized": 0, "waits": False}
 
     def run(self) -> Exit:
         try:
@@ -213,7 +213,7 @@ class _Fetching:
             all_bytes=max(0, walked.bytes - self._gone + news["resized"]),
             fetched=news["fetched"],
             is_counted=walked.is_counted,
-            waits=news.get("waits", False),
+            waits=news["waits"],
         )
 
     def _sum_up(self, how: str) -> None:

@@ -21,6 +21,7 @@ from .kinds import KINDS
 _LONGEST_PATH: Final = 107  # sun_path of unix(7) has 108 bytes, one of them the closing NUL
 _LONGEST_REPLY: Final = 16 * 1024 * 1024
 _ANSWER_S: Final = 5.0
+_SILENT: Final = "does not answer"
 _PATIENCE_S: Final[Mapping[str, float]] = MappingProxyType({"refresh": 60.0})
 
 
@@ -70,20 +71,10 @@ def call(
     `errors.py` that the daemon answered with, and ControlFailed for anything else it says.
     """
     deadline = time.monotonic() + (_PATIENCE_S.get(verb, _ANSWER_S) if timeout_s is None else timeout_s)
-    request = json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n"
-    try:
-        with _connected(path, deadline) as sock:
-            sock.settimeout(_left(deadline))
-            # A daemon that refuses says so and hangs up without reading: what it said is there to read.
-            with contextlib.suppress(BrokenPipeError):
-                sock.sendall(request)
-            line = _received_line(sock, deadline)
-    except TimeoutError:
-        raise Late(f"the daemon at {path} did not answer {verb!r} in time") from None
-    except (ConnectionError, FileNotFoundError) as error:
-        raise NoDaemon(f"no daemon answers at {path}: {error.strerror or 'connection lost'}") from None
-    except OSError as error:  # not ours to open, or longer than a socket's path may be
-        raise MediafsError(f"cannot talk to the daemon at {path}: {error.strerror or error}") from None
+    with _talking(path, f"did not answer {verb!r} in time"), _connected(path, deadline) as sock:
+        sock.settimeout(_left(deadline))
+        _send(sock, {"verb": verb, "arguments": arguments})
+        line = _received_line(sock, deadline)
     return _reply(line, path)
 
 
@@ -91,15 +82,12 @@ def call(
 def conversation(path: Path, verb: str, /, **arguments: object) -> Iterator[Conversation]:
     """Begins a conversation with the daemon at `path`, which ends with the context. Raises what
     `call` does."""
-    try:
-        with _connected(path, time.monotonic() + _ANSWER_S) as sock:
-            talk = Conversation(sock, path)
-            talk.say({"verb": verb, "arguments": arguments})
-            yield talk
-    except TimeoutError:
-        raise Late(f"the daemon at {path} does not answer") from None
-    except (ConnectionError, FileNotFoundError) as error:
-        raise NoDaemon(f"no daemon answers at {path}: {error.strerror or 'connection lost'}") from None
+    with _talking(path, _SILENT):
+        sock = _connected(path, time.monotonic() + _ANSWER_S)
+    with sock:
+        talk = Conversation(sock, path)
+        talk.say({"verb": verb, "arguments": arguments})
+        yield talk
 
 
 class Conversation:
@@ -113,9 +101,11 @@ class Conversation:
         """Once the daemon has given it: the conversation is over."""
 
     def say(self, what: Mapping[str, object]) -> None:
-        """One object, when the daemon waits for it. Blocks for a few seconds at most."""
-        self._sock.settimeout(_ANSWER_S)
-        self._sock.sendall(json.dumps(what).encode() + b"\n")
+        """One object, when the daemon waits for it. Blocks for a few seconds at most. Raises Late, and where
+        the daemon has gone nothing: why is what `hear` tells."""
+        with _talking(self._path, _SILENT):
+            self._sock.settimeout(_ANSWER_S)
+            _send(self._sock, what)
 
     def hear(self, patience_s: float) -> dict[str, object] | None:
         """The next news; None where there is none within that time, or the reply came. Raises what `call`
@@ -123,13 +113,11 @@ class Conversation:
         deadline = time.monotonic() + patience_s
         while (end := self._waiting.find(b"\n")) < 0:
             self._sock.settimeout(max(deadline - time.monotonic(), 0.001))
-            try:
-                chunk = self._sock.recv(64 * 1024)
-            except TimeoutError:
-                return None
-            if not chunk:
-                raise ConnectionResetError(0, "it closed the connection without an answer")
-            self._waiting += chunk
+            with _talking(self._path, _SILENT):
+                try:
+                    self._waiting += _received(self._sock)
+                except TimeoutError:
+                    return None
         line = bytes(self._waiting[:end])
         del self._waiting[: end + 1]
         with contextlib.suppress(ValueError, RecursionError):
@@ -138,6 +126,19 @@ class Conversation:
                 return dict(said["news"])
         self.reply = _reply(line, self._path)
         return None
+
+
+@contextmanager
+def _talking(path: Path, late: str) -> Iterator[None]:
+    """What goes wrong on a socket as errors of ours; `late` is what a daemon does that takes too long."""
+    try:
+        yield
+    except TimeoutError:
+        raise Late(f"the daemon at {path} {late}") from None
+    except (ConnectionError, FileNotFoundError) as error:
+        raise NoDaemon(f"no daemon answers at {path}: {error.strerror or 'connection lost'}") from None
+    except OSError as error:  # not ours to open, or longer than a socket's path may be
+        raise MediafsError(f"cannot talk to the daemon at {path}: {error.strerror or error}") from None
 
 
 def _connected(path: Path, deadline: float) -> socket.socket:
@@ -163,15 +164,24 @@ def _left(deadline: float) -> float:
     return left
 
 
+def _send(sock: socket.socket, what: Mapping[str, object]) -> None:
+    # A daemon that refuses says so and hangs up without reading: what it said is there to read.
+    with contextlib.suppress(BrokenPipeError):
+        sock.sendall(json.dumps(what).encode() + b"\n")
+
+
 def _received_line(sock: socket.socket, deadline: float) -> bytes:
     data = bytearray()
     while not data.endswith(b"\n") and len(data) <= _LONGEST_REPLY:
         sock.settimeout(_left(deadline))
-        chunk = sock.recv(64 * 1024)
-        if not chunk:
-            raise ConnectionResetError(0, "it closed the connection without an answer")
-        data += chunk
+        data += _received(sock)
     return bytes(data)
+
+
+def _received(sock: socket.socket) -> bytes:
+    if chunk := sock.recv(64 * 1024):
+        return chunk
+    raise ConnectionResetError(0, "it closed the connection without an answer")
 
 
 def _reply(line: bytes, path: Path) -> dict[str, object]:

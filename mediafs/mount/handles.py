@@ -15,6 +15,7 @@ from .pages import KernelPages
 from .protocol import Directory, OpenFile
 
 CLOSE_S: Final = 5.0
+"""What closing files may take once nobody waits for it."""
 
 
 class Opened:
@@ -55,13 +56,17 @@ class OpenFiles:
         try:
             opened = Opened(file)
             # All files of an inode share the kernel's pages: beside an older content that is still open, the
-            # new one must leave none, or a copy under way goes on with another content's bytes.
+            # new one must leave none, or a copy under way goes on with another content's bytes. (A private
+            # mapping leaves some all the same, and nothing here learns of it.)
             others = self._by_inode.setdefault(opened.inode, [])
             paged = not file.grows and all(each.file.content is file.content for each in others)
             self._files[handle] = opened
             others.append(opened)
             if paged:
                 file.put_into(await self._pages.of(opened.inode, file.content))
+            else:
+                self._pages.revoke(opened.inode)
+                file.leave_no_pages()
         except BaseException:
             with trio.move_on_after(CLOSE_S, shield=True):
                 await (self.close(handle) if handle in self._files else file.close())
@@ -69,6 +74,7 @@ class OpenFiles:
         return handle, paged
 
     def get(self, handle: int) -> Opened | None:
+        """None where there is no such handle."""
         return self._files.get(handle)
 
     def latest(self, inode: Inode) -> Opened | None:
@@ -80,6 +86,7 @@ class OpenFiles:
         return tuple(self._files)
 
     async def close(self, handle: int) -> None:
+        """Does nothing where it was closed before."""
         opened = self._files.pop(handle, None)
         if opened is None:
             return

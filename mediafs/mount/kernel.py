@@ -7,6 +7,7 @@ names       the call waits for a lookup that is pending in that directory, which
             answer: never on the trio thread.
 attributes  returns at once, also with a read pending: on the trio thread.
 content     waits for reads that are pending on that inode, as names do: never on the trio thread.
+pages       putting some there waits for those that are being read: never on the trio thread, see `pages`.
 
 Names and contents have a few worker threads of ours each, so that neither a stalled read nor a
 directory in which a deletion waits for the service holds back the rest. pyfuse3's own

@@ -245,7 +245,8 @@ class MountedTree(pyfuse3.Operations):
 
     @guarded(Wait.QUICK)
     async def flush(self, fh: FileHandleT) -> None:
-        pass
+        # The kernel then asks no more, for the whole mount: one request less for each file that is closed.
+        raise FUSEError(errno.ENOSYS)
 
     @guarded(Wait.QUICK)
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
@@ -259,7 +260,7 @@ class MountedTree(pyfuse3.Operations):
         poll_handle: pyfuse3.PollHandle | None,
         ctx: RequestContext,
     ) -> int:
-        # The one place where ENOSYS is right: the kernel answers "always ready" itself from then on.
+        # As for `flush`: the kernel answers "always ready" itself from then on.
         raise FUSEError(errno.ENOSYS)
 
     # Extended attributes.

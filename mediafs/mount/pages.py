@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final, Protocol
 
 import trio
@@ -46,7 +46,7 @@ class KernelPages:
         holder = self._holders.get(inode)
         if holder is None or holder.content is not content or not holder.allowed:
             if holder is not None:
-                holder.allowed = False
+                holder.end()
             holder = self._holders[inode] = Holder(self._store, self._limiter, inode, content, holder)
         await holder.wait_alone()
         return holder
@@ -55,32 +55,34 @@ class KernelPages:
         """What comes next for it is another content, or none."""
         holder = self._holders.get(inode)
         if holder is not None:
-            holder.allowed = False
+            holder.end()
 
     def closed(self, inode: Inode) -> None:
         """Nobody has it open."""
         holder = self._holders.get(inode)
         if holder is not None:
-            holder.allowed = False
-            if not holder.lock.locked():
+            holder.end()
+            if holder.is_quiet():
                 del self._holders[inode]
+            # Else whoever opens it next has to wait for it.
 
     @contextmanager
     def quiet(self, inode: Inode) -> Iterator[None]:
         """No page is put there within. For the threads that have the kernel drop pages."""
-        holder = self._holders.get(inode)
-        if holder is None:
+        with ExitStack() as stack:
+            holder = self._holders.get(inode)
+            while holder is not None:
+                stack.enter_context(holder.lock)
+                holder = holder.before
             yield
-        else:
-            with holder.lock:
-                yield
 
     async def end(self) -> None:
         """Returns when no call is under way, and none will be."""
         holders, self._holders = self._holders, {}
         for holder in holders.values():
-            holder.allowed = False
+            holder.end()
         for holder in holders.values():
+            await holder.wait_alone()
             await holder.wait_quiet()
 
 
@@ -95,14 +97,21 @@ class Holder:
         content: object,
         before: Holder | None,
     ) -> None:
-        self.content = content
+        self.content: object | None = content
+        """None once no more of it is to be put there."""
         self.allowed = True
         self.lock = threading.Lock()
         """Held during a call."""
         self._call = store
         self._limiter = limiter
         self._inode = inode
-        self._before = before
+        self.before = before
+        """The one in whose place it is, as long as a call of that may be under way."""
+
+    def end(self) -> None:
+        """See `reading.Pages`."""
+        self.allowed = False
+        self.content = None
 
     async def store(self, pieces: Sequence[tuple[int, Data]], from_: Callable[[], int]) -> bool:
         """See `reading.Pages`. What begins before `from_` the kernel has asked for by then."""
@@ -131,10 +140,14 @@ class Holder:
 
     async def wait_alone(self) -> None:
         """Until no call of an earlier content is under way."""
-        if self._before is not None:
-            await self._before.wait_alone()
-            await self._before.wait_quiet()
-            self._before = None
+        if self.before is not None:
+            await self.before.wait_alone()
+            await self.before.wait_quiet()
+            self.before = None
+
+    def is_quiet(self) -> bool:
+        """Whether no call is under way."""
+        return not self.lock.locked() and (self.before is None or self.before.is_quiet())
 
     async def wait_quiet(self) -> None:
         if self.lock.locked():

@@ -53,6 +53,10 @@ class OpenFile(Protocol):
         """Where pages of its content may be put ahead of who reads it."""
         ...
 
+    def leave_no_pages(self) -> None:
+        """The kernel has dropped what it had of the inode, and is given none of this content to keep."""
+        ...
+
     async def read(self, offset: int, length: int) -> Data:
         """At most `length` bytes; none only at the end of the file."""
         ...

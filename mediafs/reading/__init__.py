@@ -4,7 +4,7 @@ What a user of this room needs is below; how a missing byte becomes a request is
 reply must be like in `checks`.
 """
 
-from .cachefolder import Usage, purge_folder, usage
+from .disk import Room, Usage, purge_folder, usage
 from .live import LiveReader
 from .options import CacheOptions, CacheStatistics, ReadingOptions, ReadingStatistics
 from .push import Pages
@@ -24,6 +24,7 @@ __all__ = [
     "Reading",
     "ReadingOptions",
     "ReadingStatistics",
+    "Room",
     "Spool",
     "Store",
     "Usage",

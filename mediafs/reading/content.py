@@ -15,8 +15,8 @@ from ..model import Media, Span, Version
 from ..source import Body
 from .blocks import Blocks, Edition, Piece
 from .checks import Identity, accept, check_same
+from .disk import PartialBody
 from .options import ReadingOptions, Tally
-from .partial import PartialBody
 from .plan import Ask, Fetch, Join, Known, plan
 from .push import Pages, Push
 from .spool import Store
@@ -119,6 +119,7 @@ class Content:
         return None
 
     def held(self, offset: int) -> Piece | None:
+        """What memory holds around that byte."""
         piece = self._blocks.get(self.edition, offset)
         if piece is not None:
             return piece
@@ -182,7 +183,12 @@ class Content:
         self.streams.append(stream)
         self._tally.streams += 1
 
+    def give_way(self, stream: Stream) -> None:
+        """Another is more urgent."""
+        self._cancel(stream)
+
     def awaited(self, stream: Stream) -> bool:
+        """Whether a read waits for it now."""
         return any(wish.stream is stream for wish in self.wishes)
 
     def _use(self, stream: Stream, reach: int, user: object) -> None:
@@ -237,6 +243,14 @@ class Content:
             if wish.complete:
                 wish.wake()
 
+    def in_kernel(self, piece: Piece) -> None:
+        """The kernel has it, and nobody is to come to it any more: held here too it would be held twice."""
+        self.let_go(piece.offset, piece.stop)
+
+    def let_go(self, start: int, stop: int) -> None:
+        """Memory holds these no longer."""
+        self._blocks.forget(self.edition, start, stop)
+
     def filled(self, spool: Spooled, stop: int) -> None:
         """The spool can be read up to `stop`."""
         spool.filled = stop
@@ -287,16 +301,10 @@ class Content:
         """The content is not what it was: all its readers fail from now on."""
         if self.failed is None:
             self.failed = error
+        if self.pages is not None:
+            self.pages.end()
         self.distrust()
         self.release()
-
-    def in_kernel(self, piece: Piece) -> None:
-        """The kernel has it, and nobody is to come to it any more: held here too it would be held twice."""
-        self.let_go(piece.offset, piece.stop)
-
-    def let_go(self, start: int, stop: int) -> None:
-        """Memory holds these no longer."""
-        self._blocks.forget(self.edition, start, stop)
 
     def distrust(self) -> None:
         """A body turned out wrong after some of it was held: hold nothing of this content."""

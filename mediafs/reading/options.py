@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -23,6 +24,9 @@ class CacheOptions:
     """Hard cap in bytes of real blocks; 0: nothing new is kept."""
     keep_free: Callable[[int], int] = lambda disk: 0
     """Bytes to leave to others, of a disk of so many."""
+    hold_idle: Callable[[str], AbstractContextManager[bool]] | None = None
+    """Keeps another account from being mounted as long as the context lasts; False where it is mounted.
+    The cap is then that of all accounts whose folders lie beside `folder.parent`. None: it is ours alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class CacheStatistics:
     files: int
     size: int
     """The cap."""
+    others: int
+    """Bytes that other accounts take up of it, when last looked at."""
     hits: int
     """Bodies that were opened here instead of being fetched."""
     trouble: str | None
@@ -49,13 +55,13 @@ class ReadingOptions:
     memory: int = 256 * MIB
     """All that is held for the whole mount: blocks, and in up to half of it the whole bodies of services
     without ranges. Room for full windows of 16 readers at once, four times over: what was just read is
-    held as long as what comes next (see `ahead`). Each stream under way holds up to one `block` besides."""
+    held as long as what comes next (see `ahead`). Each stream under way holds up to one `piece` besides."""
     whole_below: int = 4 * MIB
     """Smaller media are fetched whole in one GET: at 80 MB/s that costs one round trip more than a
     part of it, and a service counts requests, not bytes."""
     window: int = 4 * MIB
     """How far a stream runs ahead of its reader: 30 ms of a 1 Gbit/s line, the distance at which a
-    reader on such a line never waits. More was not faster in the prototypes."""
+    reader on such a line never waits; more was no faster (measured)."""
     gap: int = 1 * MIB
     """A forward seek this far past what has arrived is read through: about what arrives in the time
     that a new request takes. Also how far into a media the first read may lie and still be taken
@@ -76,9 +82,12 @@ class ReadingOptions:
     streams: int = 2
     """Open-ended streams that one reader keeps: a player alternates between two places (sound and
     picture, or index and content). The one used longest ago gives way to a third."""
+    parked: int = 32
+    """Streams of all readers that may wait for their readers at once: each keeps a connection, and half of
+    the account's are left to others."""
     prefetch: int = 16
     """Small media (see `whole_below`) fetched at once before they are read, where they are read in order:
-    at 30 ms, 8 were 7 times as fast as none, 16 nearly 12 times, 32 15 times. 0: none."""
+    at 30 ms, 8 were 7 times as fast as none, 16 nearly 12 times, 32 15 times (measured). 0: none."""
     progress_s: float = 15.0
     """A body that brings no byte for so long is cut and resumed."""
     total_s: float = 65.0
@@ -88,7 +97,7 @@ class ReadingOptions:
     """Where bodies of services without ranges go that `memory` has no room for, as files without a name.
     Not /tmp, which is often memory; the application gives its own folder."""
     cache: CacheOptions | None = None
-    """Where whole bodies are kept on disk; None: nowhere."""
+    """What is kept on disk, and where; None: nothing is."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

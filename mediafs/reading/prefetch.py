@@ -37,6 +37,8 @@ Find = Callable[[Inode], tuple[Media, Version] | None]
 
 
 class Opened(Protocol):
+    """What is needed of a `Reader`."""
+
     async def read(self, offset: int, length: int) -> Data: ...
 
     async def close(self) -> None: ...

@@ -14,6 +14,7 @@ from ..errors import Changed, InvalidReply, Late, LocalFailure, MediafsError, No
 from ..model import Span
 from ..source import Body, Source
 from .blocks import Assembly, Piece
+from .buffers import Buffers
 from .content import Content, Spooled
 from .index import HEAD, index_behind
 from .options import ReadingOptions, Tally
@@ -50,16 +51,19 @@ class Pump:
         options: ReadingOptions,
         tally: Tally,
         stores: Stores,
-        beside: Callable[[Span], None] | None = None,
+        buffers: Buffers,
+        fetch_index: Callable[[Span], None] | None = None,
     ) -> None:
-        """`beside` begins a request for what a player is going to read next; None: it is not to."""
+        """`buffers` are for what comes at the speed of memory. `fetch_index` begins a request for a film's
+        index, which a player is going to read next; None: it is not looked for."""
         self._source = source
         self._content = content
         self._stream = stream
         self._options = options
         self._tally = tally
         self._stores = stores
-        self._beside = beside
+        self._buffers = buffers
+        self._fetch_index = fetch_index
         self._answered_s = 0.0
         """How long the last answer took."""
         self._replied = False
@@ -120,7 +124,7 @@ class Pump:
         began = trio.current_time()
         self._tally.gets += 1
         self._tally.unanswered += 1
-        with trio.CancelScope(deadline=trio.current_time() + self._options.total_s) as scope:
+        with trio.CancelScope(deadline=began + self._options.total_s) as scope:
             try:
                 async with self._source.body(
                     content.media, asked, if_range=if_range, urgency=stream.urgency
@@ -155,24 +159,24 @@ class Pump:
             if stream.push is not None:
                 stream.push.received()
             content.arrived(stream, pieces)
-            if self._beside is not None:
-                self._look_for_index(self._beside, size)
-            if stream.push is not None and stream.push.begun:
-                assembly.large = self._stores.buffers
+            if self._fetch_index is not None:
+                self._look_for_index(self._fetch_index, size)
+            wants_large = stream.push is not None and stream.push.wants_large
+            assembly.large = self._buffers if wants_large else None
             while assembly.position < end and assembly.position >= stream.flow(size, content.ahead).target:
                 await stream.wait_extended()
 
         return await self._receive(body, scope, assembly, keep)
 
-    def _look_for_index(self, beside: Callable[[Span], None], size: int) -> None:
+    def _look_for_index(self, fetch: Callable[[Span], None], size: int) -> None:
         """Once the first bytes are here. Over a short line a player has it as soon without."""
         piece = self._content.held(0)
         if piece is None or (len(piece.data) < HEAD and piece.stop < size):
             return
-        self._beside = None
+        self._fetch_index = None
         span = index_behind(piece.data[:HEAD], size)
         if span is not None and self._answered_s >= FAR_S:
-            beside(span)
+            fetch(span)
 
     async def _to_spool(self, body: Body, scope: trio.CancelScope) -> MediafsError | None:
         stream, content = self._stream, self._content

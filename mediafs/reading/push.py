@@ -1,8 +1,9 @@
 """Bytes on their way into the kernel before they are asked for.
 
-Each page that the kernel has already is a page that it does not ask for: a request costs some 100 us,
-and putting a mebibyte there about as much. So what a stream brings for a reader that goes forward is put
-there ahead of it, but for a hole every a piece: the request for the hole tells how far the reader has come.
+Each page that the kernel has already is a page that it does not ask for, and a request for 128 KiB costs
+about as much as putting a mebibyte there. So what a stream brings for a reader that goes forward is put
+there ahead of it, but for a hole at the end of each piece: the request for the hole tells how far the reader
+has come.
 
 The call waits for locks of pages that the kernel is asking for at that moment. So it is made in a thread,
 nothing waits for it, and what has been asked for is not put there: nobody would be served sooner.
@@ -10,6 +11,7 @@ nothing waits for it, and what has been asked for is not put there: nobody would
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
@@ -20,6 +22,8 @@ import trio
 from ..model import Data
 from .blocks import Piece
 from .options import ReadingOptions
+
+logger = logging.getLogger(__name__)
 
 PLENTY: Final = 96 * 1024
 """Where so many bytes are there each time that some are received, more wait to be received: not the line is
@@ -39,6 +43,10 @@ class Pages(Protocol):
     async def store(self, pieces: Sequence[tuple[int, Data]], from_: Callable[[], int]) -> bool:
         """Puts pieces there, from the byte on that `from_` tells when their turn comes; False: no more of
         this content are to be put there."""
+        ...
+
+    def end(self) -> None:
+        """No more of this content is to be put there."""
         ...
 
 
@@ -77,6 +85,11 @@ class Push:
         """A reader has come far enough for it."""
         return self._reach() >= self._begin
 
+    @property
+    def wants_large(self) -> bool:
+        """Pieces of full size are of use: they will be put there, and are then held here no longer."""
+        return self.begun and self._plenty and not self._ended
+
     def received(self) -> None:
         """Some bytes were received, whether they completed a piece or not."""
         self._receipts += 1
@@ -85,6 +98,8 @@ class Push:
         """A piece that has arrived, the next of the stream; nothing waits for what comes of it."""
         self._plenty = len(piece.data) >= self._receipts * PLENTY
         self._receipts = 0
+        while self._waiting and self._waiting[0].offset < self._reach():
+            self._waiting.popleft()  # it was asked for meanwhile
         if self.begun and piece.offset >= self._reach() and not self._ended:
             self._waiting.append(piece)
             self._news.set()
@@ -118,7 +133,8 @@ class Push:
                 under_way = self._busy or bool(self._waiting)
                 if not under_way and (self._until >= enough or not self._plenty):
                     return
-                self._progress = trio.Event()
+                if self._progress.is_set():  # others may wait for it
+                    self._progress = trio.Event()
                 with trio.CancelScope(deadline=inf if under_way else began + WAIT_S) as scope:
                     await self._progress.wait()
                 if scope.cancelled_caught:
@@ -133,11 +149,18 @@ class Push:
                 continue
             batch = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
             self._busy, self._from = True, batch[0].offset
-            if not await self._pages.store([self._without_hole(each) for each in batch], self._reach):
+            if not await self._store(batch):
                 self.end()
             self._busy, self._until = False, batch[-1].stop
             self._put.extend(batch)
             self._progress.set()
+
+    async def _store(self, batch: Sequence[Piece]) -> bool:
+        try:
+            return await self._pages.store([self._without_hole(each) for each in batch], self._reach)
+        except Exception:  # nobody needs them there, and nobody's failure is the end of the mount
+            logger.exception("pages cannot be put ahead of a reader")
+            return False
 
     def _without_hole(self, piece: Piece) -> tuple[int, Data]:
         if piece.stop % self._options.piece == 0:

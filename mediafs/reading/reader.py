@@ -13,8 +13,8 @@ from ..errors import Changed, Denied, Late, MediafsError, NotFound, NotReady, Un
 from ..model import Data, Span, Urgency, Version
 from .blocks import Piece
 from .content import Content, Spooled
+from .disk import PartialBody
 from .options import ReadingOptions
-from .partial import PartialBody
 from .plan import Fetch, goes_forward
 from .push import Pages
 from .spool import Store

@@ -14,9 +14,10 @@ from cachetools import LRUCache
 from ..model import Media, MediaId, Span, Urgency, Version
 from ..source import Source
 from .blocks import Blocks, Edition
-from .cache import DiskCache
+from .buffers import Buffers
 from .causes import one_cause
 from .content import Content
+from .disk import DiskCache
 from .index import may_have_index
 from .live import LiveReader
 from .options import ReadingOptions, ReadingStatistics, Tally
@@ -31,8 +32,8 @@ from .stream import Stream
 EDITIONS: Final = 65_536
 """Closed versions of which blocks may be held: more than blocks fit into any sensible budget."""
 
-CLOSE_S: Final = 5.0
-"""For what is still to be written to the disk cache; the rest is not kept."""
+BUFFERS: Final = 8
+"""Kept for the next stream: what two under way have in hand."""
 
 
 class Reading:
@@ -48,7 +49,8 @@ class Reading:
         self._tally = Tally()
         self._blocks = Blocks(options.memory, options.block)
         self.cache = DiskCache(options.cache) if options.cache is not None else None
-        """Whole bodies on disk; None: none are kept."""
+        """What is kept on disk; None: nothing is."""
+        self._buffers = Buffers(options.piece, BUFFERS)
         self.stores = Stores(self._blocks, options, self.cache, make_store)
         self._open: dict[Version, Content] = {}
         self._closed: LRUCache[Version, Edition] = LRUCache(EDITIONS)
@@ -145,13 +147,15 @@ class Reading:
             cache=self.cache.statistics() if self.cache is not None else None,
         )
 
-    def begin_scan(self) -> None:
+    def begin_cache(self) -> None:
         """For `reading`: behind everything else."""
         if self.cache is not None:
-            self._nursery.start_soon(self.cache.scan, name="look through the disk cache")
+            self._nursery.start_soon(self.cache.run, name="disk cache")
 
     def begin(self, content: Content, stream: Stream) -> None:
         """See `Owner`."""
+        if stream.open_ended:
+            self._make_way()
         content.begin(stream)
         pump = Pump(
             self._source,
@@ -160,15 +164,30 @@ class Reading:
             options=self.options,
             tally=self._tally,
             stores=self.stores,
-            beside=self._beside(content, stream),
+            buffers=self._buffers,
+            fetch_index=self._index_fetch(content, stream),
         )
         if content.pages is not None and stream.open_ended:
             stream.push = Push(content.pages, self.options, lambda: stream.reach, content.in_kernel)
             self._nursery.start_soon(stream.push.run, name=f"push {stream!r} of {content.media.id}")
         self._nursery.start_soon(self._run, pump, content, name=f"{stream!r} of {content.media.id}")
 
-    def _beside(self, content: Content, stream: Stream) -> Callable[[Span], None] | None:
-        """For the first stream of a film, of a service that counts no requests."""
+    def _make_way(self) -> None:
+        """A stream that is parked keeps its connection. Where there are many, the one whose reader has been
+        away for longest gives way; that reader goes on with a request of its own."""
+        parked = [
+            (stream.used_at, content, stream)
+            for content in self._open.values()
+            for stream in content.streams
+            if stream.open_ended and not content.awaited(stream)
+        ]
+        if len(parked) >= self.options.parked:
+            _, content, stream = min(parked, key=lambda each: each[0])
+            content.give_way(stream)
+
+    def _index_fetch(self, content: Content, stream: Stream) -> Callable[[Span], None] | None:
+        """What begins to fetch the index beside the first stream of a film; None where it is not to be:
+        the service counts requests, or no player waits."""
         if content.index_sought or stream.start > 0 or not stream.open_ended:
             return None
         if not may_have_index(content.media) or self._source.spare(Urgency.PREFETCH) is not None:
@@ -221,12 +240,11 @@ async def reading(
     with one_cause():
         async with trio.open_nursery() as nursery:
             service = Reading(source, options, make_store, nursery)
-            service.begin_scan()
+            service.begin_cache()
             try:
                 yield service
             finally:
                 service.discard()
                 if service.cache is not None:
-                    with trio.move_on_after(CLOSE_S, shield=True):
-                        await service.cache.aclose()
+                    await service.cache.aclose()
                 nursery.cancel_scope.cancel()

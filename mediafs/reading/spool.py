@@ -17,8 +17,8 @@ import trio
 
 from ..errors import NoRoom, Unavailable
 from ..model import Data, Version
-from .bodyfile import read_all, write_all
 from .checks import Identity
+from .files import read_all, write_all
 
 
 class Store(Protocol):

@@ -1,5 +1,5 @@
-"""Where a whole body goes, and is found again: the disk cache, memory, or a nameless file; the first
-that has room."""
+"""Where a body goes, and is found again: blocks and whole bodies in the disk cache, and whole bodies that
+have no room there in memory or in a nameless file."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from typing import Final
 from ..errors import Changed, NoRoom
 from ..model import Media, Version
 from .blocks import Blocks
-from .buffers import Buffers
-from .cache import DiskCache
 from .checks import Identity
 from .content import Content
+from .disk import DiskCache
 from .options import ReadingOptions
 from .spool import MakeStore, MemorySpool, Store, make_spool
 
 _COPIED: Final = 1 << 20
 """Bytes that are moved at once out of a store that has no more room."""
 
-_BUFFERS: Final = 8
-"""Kept for the next: what two streams under way have in hand."""
-
 
 class Stores:
+    """All of a mount."""
+
     def __init__(
         self, blocks: Blocks, options: ReadingOptions, cache: DiskCache | None, make_store: MakeStore | None
     ) -> None:
@@ -31,8 +29,6 @@ class Stores:
         self._spool_directory = options.spool_directory
         self._cache = cache
         self._given = make_store
-        self.buffers = Buffers(options.piece, _BUFFERS)
-        """For what streams bring at the speed of memory."""
 
     async def make(self, media: Media, version: Version, size: int | None) -> Store:
         """For a body of `size` bytes; None: its end will tell. Raises NoRoom.
@@ -61,7 +57,7 @@ class Stores:
             raise
 
     async def recall(self, content: Content) -> None:
-        """Looks, once, whether the whole of it is kept on disk: it is then read from there."""
+        """Looks, once, what of it is kept on disk, and has what comes from now on kept there too."""
         if content.sought is None:
             return
         async with content.sought:

@@ -33,6 +33,8 @@ class Stream:
         self.urgency = urgency
         self.reach = span.start
         """The furthest byte read from it or waited for."""
+        self.used_at = 0.0
+        """When a reader last read from it or waited for it, by trio's clock."""
         self.users: set[object] = set()
         """Readers that read from it."""
         self.answered = False
@@ -81,6 +83,7 @@ class Stream:
     def extend(self, reach: int, user: object) -> None:
         """A reader has read up to `reach`, or waits for the bytes before it."""
         self.users.add(user)
+        self.used_at = trio.current_time()
         if reach > self.reach:
             self.reach = reach
         self._room.set()

@@ -11,7 +11,7 @@ import trio
 
 from ..errors import Changed, Late, LocalFailure, NoRoom, Unsupported
 from ..model import Media, MediaId, Urgency, Version
-from .cache import DiskCache
+from .disk import DiskCache
 from .reader import Reader
 
 STEP: Final = 1 << 20

@@ -1,4 +1,4 @@
-"""One exchange over HTTP: a hop goes out, an answer comes in; every failure has a name of ours.
+"""One exchange over HTTP: a hop goes out, the head of an answer comes in (`incoming` has its body).
 
 It decides nothing: not whether to try again, not where to go on.
 """

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 
 from ..catalogue import Catalogue
 from ..model import AccountName, Inode, Media, Version
 from ..reading import Reading
 from .order import Order
+from .paged import Paged
 from .values import Entry
 
 
 class Ahead:
     """Of media that are read in order the next ones are fetched ahead, where `Reading` finds that fit."""
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        reading: Reading,
-        account: AccountName,
-        pages: MutableMapping[Inode, Version],
-    ) -> None:
-        """`pages`: what the kernel may hold pages of."""
+    def __init__(self, catalogue: Catalogue, reading: Reading, account: AccountName, paged: Paged) -> None:
         self._catalogue = catalogue
-        self._pages = pages
+        self._paged = paged
         self._reading = reading
         self._account = account
         self._order = Order()
@@ -47,8 +41,5 @@ class Ahead:
         if media is None:
             return None
         version = Version.of(media, self._account)
-        if not self._reading.remembers(version):
-            # What is fetched then is held against nothing that was read before: the next open drops the
-            # pages that the kernel may still hold, or those of two contents could meet in one file.
-            self._pages.pop(inode, None)
+        self._paged.fetched(inode, version)
         return media, version

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +11,7 @@ from ..catalogue import Catalogue
 from ..errors import Changed, NotFound
 from ..model import AccountName, Inode, Media, MediaId, Version
 from ..reading import Progress, Reading, Warming, warming
+from .paged import Paged
 from .warm import Holding, Run
 
 
@@ -23,18 +24,13 @@ class Evicted:
 
 
 class Kept:
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        reading: Reading,
-        account: AccountName,
-        pages: MutableMapping[Inode, Version],
-    ) -> None:
-        """`pages`: what the kernel may hold pages of."""
+    """What the disk cache holds of the files of a mount, and what is to be fetched into it."""
+
+    def __init__(self, catalogue: Catalogue, reading: Reading, account: AccountName, paged: Paged) -> None:
         self._catalogue = catalogue
         self._reading = reading
         self._account = account
-        self._pages = pages
+        self._paged = paged
 
     async def fetch(self, run: Warming, inode: Inode, progress: Progress, *, pin: bool = False) -> bool:
         """Returns once all of a file is on disk, and with `pin` is not evicted any more. False where there is
@@ -43,16 +39,13 @@ class Kept:
         if media is None:
             return False
         version = Version.of(media, self._account)
-        if not self._reading.remembers(version):
-            # What is fetched then is held against nothing that was read before: pages of another content
-            # that the kernel may still hold are not to meet it in one file.
-            self._pages.pop(inode, None)
+        self._paged.fetched(inode, version)
         try:
             await run.fetch(
                 media, version, progress, lambda size: settle(self._catalogue, inode, media, size)
             )
         except Changed:
-            self._pages.pop(inode, None)
+            self._paged.drop(inode)
             raise
         if pin and self._reading.cache is not None:
             await self._reading.cache.pin(media.id)

@@ -45,6 +45,9 @@ class LiveFile:
     def put_into(self, pages: Pages) -> None:
         """There are none of what grows."""
 
+    def leave_no_pages(self) -> None:
+        """Nor is it opened with any."""
+
     async def read(self, offset: int, length: int) -> bytes:
         return await self._reader.read(offset, length)
 

@@ -20,16 +20,19 @@ class OpenFile:
         reader: Reader,
         *,
         keep_cache: bool,
+        paged: Callable[[], object],
+        unpaged: Callable[[], object],
         attributes: Callable[[], Attributes],
-        changed: Callable[[], object],
         began: Callable[[], object],
         closed: Callable[[], object],
     ) -> None:
+        """`paged`, `unpaged`: the kernel may have pages of it, or may not; `began`: the first read."""
         self._reader = reader
         self._attributes = attributes
-        self._changed = changed
         self._began: Callable[[], object] | None = began
         self._closed = closed
+        self._paged = paged
+        self._unpaged = unpaged
         self.keep_cache = keep_cache
         """Whether pages that the kernel holds are of this version."""
 
@@ -40,7 +43,12 @@ class OpenFile:
 
     def put_into(self, pages: Pages) -> None:
         """Pages of this content, and of no other, may be put there ahead of who reads it."""
+        self._paged()
         self._reader.put_into(pages)
+
+    def leave_no_pages(self) -> None:
+        """The next who opens it is not to find pages there that are not of his content."""
+        self._unpaged()
 
     async def read(self, offset: int, length: int) -> Data:
         """b"" only at the end. Raises Changed, and why reading failed."""
@@ -50,7 +58,7 @@ class OpenFile:
         try:
             return await self._reader.read(offset, length)
         except Changed:
-            self._changed()  # the next open drops the pages of what was read before
+            self._unpaged()  # the next open drops the pages of what was read before
             raise
 
     def attributes(self) -> Attributes:

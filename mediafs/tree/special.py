@@ -34,6 +34,9 @@ class SpecialFile:
     def put_into(self, pages: Pages) -> None:
         """There are none."""
 
+    def leave_no_pages(self) -> None:
+        """There are none."""
+
     async def read(self, offset: int, length: int) -> bytes:
         return self.read_at(offset, length)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date
 
-from cachetools import LRUCache
-
 from ..catalogue import Catalogue, Stat
 from ..errors import Forbidden, NotFound
 from ..model import (
@@ -52,6 +50,7 @@ from .nodes import (
 )
 from .opened import OpenFile
 from .options import TreeOptions
+from .paged import Paged
 from .said import Said
 from .seams import Deletions, Editing, Ids, Listings
 from .shapes import Shapes
@@ -111,10 +110,9 @@ class Tree:
         )
         self._totals: tuple[int, int, int] | None = None
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
-        self._shown: LRUCache[Inode, Version] = LRUCache(100_000)
-        """What the kernel may hold pages of, from the last time a media was opened."""
-        self._ahead = Ahead(catalogue, reading, options.account, self._shown)
-        self.kept = Kept(catalogue, reading, options.account, self._shown)
+        self._paged = Paged(reading)
+        self._ahead = Ahead(catalogue, reading, options.account, self._paged)
+        self.kept = Kept(catalogue, reading, options.account, self._paged)
 
     # --- names -------------------------------------------------------------------------------------
 
@@ -264,9 +262,7 @@ class Tree:
                     return self._special.open(node)
         media = self._media(inode)
         version = Version.of(media, self._options.account)
-        # Pages of the kernel may be kept only while a change of content would be noticed: else those
-        # of two contents could meet in one file.
-        keep = self._shown.get(inode) == version and self._reading.remembers(version)
+        keep = self._paged.may_stay(inode, version)
         reader = self._reading.open(media, version)
         try:
             await reader.hold()
@@ -276,12 +272,12 @@ class Tree:
         except BaseException:
             await reader.close()
             raise
-        self._shown[inode] = version
         return OpenFile(
             reader,
             keep_cache=keep,
+            paged=lambda: self._paged.opened(inode, version),
+            unpaged=lambda: self._paged.drop(inode),
             attributes=lambda: self.attributes(inode),
-            changed=lambda: self._shown.pop(inode, None),
             began=lambda: self._ahead.began(inode),
             closed=lambda: self._ahead.closed(inode),
         )

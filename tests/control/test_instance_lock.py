@@ -6,14 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from mediafs.errors import MediafsError
-from mediafs.instance import AlreadyMounted, Holder, holder, lock
+from mediafs.instance import AlreadyMounted, Holder, holder, idle, lock
 from mediafs.model import AccountName
 
 CLINIC = AccountName("clinic")
@@ -112,6 +113,26 @@ def test_what_was_left_by_a_killed_holder_is_replaced(tmp_path: Path) -> None:
 
     with lock(CLINIC, tmp_path, Path("/m")) as path:
         assert path.read_text() == f'{{"pid": {os.getpid()}, "mountpoint": "/m"}}'
+
+
+def test_an_idle_account_is_held_for_a_moment_and_a_mount_waits_for_it(tmp_path: Path) -> None:
+    path = tmp_path / f"{CLINIC}.lock"
+    path.write_text(f'{{"pid": {os.getpid()}, "mountpoint": "/left/by/one/that/was/killed"}}')
+    with ExitStack() as stack:
+        assert stack.enter_context(idle(CLINIC, tmp_path))
+        assert holder(CLINIC, tmp_path) is None
+        with idle(CLINIC, tmp_path) as again:
+            assert not again
+        timer = threading.Timer(0.3, stack.pop_all().close)
+        timer.start()
+        with lock(CLINIC, tmp_path, Path("/m")), idle(CLINIC, tmp_path) as mine:
+            assert not mine
+            assert holder(CLINIC, tmp_path) == Holder(pid=os.getpid(), mountpoint=Path("/m"))
+        timer.join()
+    with idle(CLINIC, tmp_path) as mine:
+        assert mine
+    with idle(CLINIC, tmp_path / "nowhere") as mine:
+        assert not mine
 
 
 def test_where_there_can_be_no_lock_is_a_plain_error(tmp_path: Path) -> None:

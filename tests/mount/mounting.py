@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +147,22 @@ def prepared(
     try:
         yield mount
     finally:
-        _clean(mount)
+        _end(mount)
+        shutil.rmtree(mount.folder, ignore_errors=True)
 
 
-def _clean(mount: Mount) -> None:
+@contextmanager
+def beside(mount: Mount, account: str) -> Iterator[Mount]:
+    """Another account of its configuration, with the same cache folder; not mounted yet."""
+    other = replace(mount, root=mount.folder / f"mnt-{account}", account=account, pids=[])
+    other.root.mkdir()
+    try:
+        yield other
+    finally:
+        _end(other)
+
+
+def _end(mount: Mount) -> None:
     for _ in range(3):
         if str(mount.root) not in Path("/proc/self/mountinfo").read_text():
             break
@@ -160,7 +172,6 @@ def _clean(mount: Mount) -> None:
             wait_until(lambda pid=pid: not _alive(pid), 10)
         except AssertionError:
             os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(mount.folder, ignore_errors=True)
 
 
 def _alive(pid: int) -> bool:

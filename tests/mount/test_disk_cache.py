@@ -9,7 +9,7 @@ import stat
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ import pytest
 from mediafs.sandbox.media import NoiseBody, read_all
 from mediafs.sandbox.testing import Box, sandbox_process
 
-from .mounting import Mount, mounted, prepared, requests, wait_until
+from .mounting import Mount, beside, mounted, prepared, requests, wait_until
 from .quotations import unfounded
 
 MIB: Final = 1 << 20
@@ -225,6 +225,70 @@ def test_the_cap_holds() -> None:
         assert cache["files"] == len(here.files) == 4
         assert cache["bytes"] == blocks(here.folder) <= cap == cache["size"]
         assert f"4 files, of {cap / MIB:.1f} MiB" in here.mount.mediafs("status", str(here.mount.root)).stdout
+
+
+def at_once(folders: Sequence[Path]) -> int:
+    """Bytes of disk that they take up at one moment, and no more than that: between the two passes a file
+    only grew, or only shrank, or was removed."""
+    paths = [path for folder in folders if folder.exists() for path in folder.iterdir()]
+
+    def passed() -> list[int]:
+        return [os.lstat(path).st_blocks * 512 if path.exists() else 0 for path in paths]
+
+    while True:
+        with suppress(FileNotFoundError):
+            return sum(map(min, passed(), passed()))
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_the_cap_holds_over_two_accounts(ranges: bool) -> None:
+    """It is one cap for all accounts that share a cache folder, mounted or not. Who has less than its equal
+    share of it gets room from those that have more, within seconds.
+    """
+    # Little memory: what it has is not fetched again, and only what is fetched comes into the cache.
+    cap, lines = 24 * MIB, ["[cache]", 'size = "24MiB"', 'memory = "8MiB"']
+    with ExitStack() as stack:
+        box = stack.enter_context(sandbox_process(media=0, ranges=ranges))
+        fill(box, 8)
+        account = [
+            f'[accounts.other]\nvendor = "apizee"\nbase_url = "{box.url}"\ntoken = "sandbox-admin-token"'
+        ]
+        first = stack.enter_context(mounted(box.url, user=None, lines=[*account, *lines]))
+        second = stack.enter_context(beside(first, "other"))
+        mounts = [first, second]
+        accounts = [Kept(box, mount) for mount in mounts]
+        for number in range(5):  # one fills it before the other comes
+            assert accounts[0].path(f"file {number}").read_bytes() == truth(number)
+        assert second.mount().returncode == 0, second.log
+        folders = [here.folder for here in accounts]
+        paths = [(number, here.path(f"file {number}")) for number in range(8) for here in accounts]
+        most = 0
+        with ThreadPoolExecutor(16) as pool:
+            reads = [(number, pool.submit(path.read_bytes)) for number, path in paths]
+            while not all(read.done() for _, read in reads):
+                most = max(most, at_once(folders))
+        assert all(read.result() == truth(number) for number, read in reads)
+        assert cap // 3 < most <= cap
+
+        def kept_by_both() -> bool:
+            for here in accounts:
+                for number in range(3):
+                    with here.path(f"file {number}").open("rb", buffering=0) as file:
+                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                        assert file.readall() == truth(number)
+            assert at_once(folders) <= cap
+            return all(folder.exists() and blocks(folder) >= SIZE for folder in folders)
+
+        wait_until(kept_by_both, 30)
+        du = subprocess.run(["du", "-s", "-B1", *folders], check=True, capture_output=True, text=True)
+        assert sum(int(line.split()[0]) for line in du.stdout.splitlines()) <= cap + 2 * 4096
+        for mount in mounts:
+            wait_until(lambda mount=mount: mount.status()["cache"]["others"] >= SIZE)
+            status = mount.status()["cache"]
+            assert status["size"] == cap >= status["bytes"] + status["others"]
+            assert "of other accounts" in mount.mediafs("status", str(mount.root)).stdout
+            room = os.statvfs(mount.root)
+            assert SIZE < room.f_bavail * room.f_frsize <= cap
 
 
 def test_a_size_of_0_keeps_nothing() -> None:

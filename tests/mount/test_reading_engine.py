@@ -74,8 +74,7 @@ def test_a_gibibyte_is_one_download() -> None:
 
 
 def test_going_back_costs_nothing() -> None:
-    """What was read is read again without a request, also by another program; who goes back within what was
-    read just now sends none."""
+    """Who goes back within what was read just now sends none."""
     size = 64 * MIB
     truth = b"".join(NoiseBody(size=size, seed=0).chunks(0, size))
     dice = random.Random(3)

@@ -38,6 +38,9 @@ class FakeFile:
     def put_into(self, pages: Holder) -> None:
         pass
 
+    def leave_no_pages(self) -> None:
+        self._tree.counts["leave no pages"] += 1
+
     async def read(self, offset: int, length: int) -> bytes:
         self._tree.counts["read"] += 1
         if self._name.startswith("stall"):

@@ -30,8 +30,8 @@ from mediafs.model import (
     UserId,
     Version,
 )
-from mediafs.reading.bodyfile import Record
 from mediafs.reading.checks import Identity
+from mediafs.reading.disk.bodyfile import Record
 from mediafs.reading.reader import Reader
 from mediafs.source import Body
 
@@ -291,6 +291,7 @@ class FakeKernel:
         self._pages: dict[int, bytes] = {}
         self._asked: Counter[int] = Counter()
         self._unlocked = trio.Event()
+        self._ended = False
 
     async def read(self, reader: Reader, offset: int, length: int) -> bytes:
         """As a process reads through the kernel: whole pages at once, those that it has not."""
@@ -330,14 +331,15 @@ class FakeKernel:
             for number in range(-(-offset // self._page), (offset + len(data)) // self._page):
                 while self._asked[number] > 0:
                     await self._unlocked.wait()
+                if self._ended:
+                    return False
                 at = number * self._page - offset
                 self._pages[number] = bytes(data[at : at + self._page])
                 self.stored += self._page
         return True
 
-    def forget(self) -> None:
-        """As under memory pressure."""
-        self._pages.clear()
+    def end(self) -> None:
+        self._ended = True
 
 
 class FakeDisk:

@@ -26,11 +26,11 @@ from hypothesis import strategies as st
 
 from mediafs.errors import NoRoom, Unavailable
 from mediafs.model import Media, MediaId
-from mediafs.reading.bodyfile import BLOCK, name_of
-from mediafs.reading.cache import DiskCache
-from mediafs.reading.cachefiles import Filling
-from mediafs.reading.cachefolder import Found, looked_through
 from mediafs.reading.checks import Identity
+from mediafs.reading.disk.bodyfile import BLOCK, name_of
+from mediafs.reading.disk.cache import DiskCache
+from mediafs.reading.disk.cachefiles import Filling
+from mediafs.reading.disk.cachefolder import Found, looked_through
 from mediafs.reading.options import CacheOptions
 
 from .scripted import KIB, MIB, a_media, some_bytes, version_of
@@ -387,7 +387,7 @@ async def test_a_deletion_while_the_folder_is_looked_through_is_not_undone(tmp_p
         trio.from_thread.run_sync(cache.forget, {media.id})
         return found
 
-    with patch("mediafs.reading.cache.looked_through", then_deleted):
+    with patch("mediafs.reading.disk.cache.looked_through", then_deleted):
         await cache.scan()
     assert os.listdir(tmp_path) == []
     assert cache.held(version_of(media)) == 0

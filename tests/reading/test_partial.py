@@ -19,12 +19,12 @@ import trio.testing
 
 from mediafs.errors import Unavailable
 from mediafs.model import Media, MediaId
-from mediafs.reading.blockfile import BlockFile
-from mediafs.reading.bodyfile import BLOCK, name_of
-from mediafs.reading.cache import DiskCache
+from mediafs.reading.disk.blockfile import BlockFile
+from mediafs.reading.disk.bodyfile import BLOCK, name_of
+from mediafs.reading.disk.cache import DiskCache
+from mediafs.reading.disk.partial import PartialBody
+from mediafs.reading.disk.writer import BOUND
 from mediafs.reading.options import CacheOptions
-from mediafs.reading.partial import PartialBody
-from mediafs.reading.writer import BOUND
 
 from .scripted import KIB, MIB, some_bytes, version_of
 from .test_cache import blocks, keep, listed, media_of

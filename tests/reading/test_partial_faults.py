@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from mediafs.errors import Unavailable
 from mediafs.model import Media, MediaId
-from mediafs.reading.bodyfile import BLOCK, name_of
-from mediafs.reading.partial import PartialBody
+from mediafs.reading.disk.bodyfile import BLOCK, name_of
+from mediafs.reading.disk.partial import PartialBody
 
 from .scripted import KIB, MIB, version_of
 from .test_cache import blocks, listed, media_of

@@ -10,6 +10,8 @@ import trio.testing
 
 from mediafs.model import Data, Span
 from mediafs.reading import ReadingOptions, reading
+from mediafs.reading.blocks import Piece
+from mediafs.reading.push import Push
 
 from .scripted import KIB, FakeKernel, ScriptedSource, a_media, some_bytes, version_of
 
@@ -67,7 +69,12 @@ async def test_what_is_left_out_tells_how_far_a_reader_has_come(
         await reader.close()
 
 
-class Stuck:
+class Endless:
+    def end(self) -> None:
+        pass
+
+
+class Stuck(Endless):
     """A kernel in which no call comes back."""
 
     def __init__(self) -> None:
@@ -79,7 +86,16 @@ class Stuck:
         return True
 
 
-class Refusing:
+class Slow(Endless):
+    def __init__(self) -> None:
+        self.go = trio.Event()
+
+    async def store(self, pieces: Sequence[tuple[int, Data]], from_: Callable[[], int]) -> bool:
+        await self.go.wait()
+        return True
+
+
+class Refusing(Endless):
     def __init__(self) -> None:
         self.calls = 0
 
@@ -89,9 +105,17 @@ class Refusing:
         return False
 
 
-@pytest.mark.parametrize("kind", [Stuck, Refusing])
+class Broken(Endless):
+    async def store(self, pieces: Sequence[tuple[int, Data]], from_: Callable[[], int]) -> bool:
+        await trio.lowlevel.checkpoint()
+        raise TypeError("a bug")
+
+
+@pytest.mark.parametrize("kind", [Stuck, Refusing, Broken])
 async def test_a_kernel_that_takes_nothing_more_holds_nobody_back(
-    kind: type[Stuck | Refusing], autojump_clock: trio.testing.MockClock
+    kind: type[Stuck | Refusing | Broken],
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     pages = kind()
     source = ScriptedSource(CONTENT, chunk=16 * KIB, straight=True)
@@ -107,8 +131,35 @@ async def test_a_kernel_that_takes_nothing_more_holds_nobody_back(
     assert source.spans == [Span(0)]
     if isinstance(pages, Refusing):
         assert pages.calls == 1
-    else:
+    elif isinstance(pages, Stuck):
         assert pages.called.is_set()
+    else:
+        assert [record.message for record in caplog.records] == ["pages cannot be put ahead of a reader"]
+        caplog.clear()
+
+
+async def test_two_who_wait_are_both_told(autojump_clock: trio.testing.MockClock) -> None:
+    kernel = Slow()
+    push = Push(kernel, OPTIONS, lambda: 64 * KIB, lambda piece: None)
+    took: list[float] = []
+
+    async def wait(stop: int) -> None:
+        began = trio.current_time()
+        await push.wait_put(stop)
+        took.append(trio.current_time() - began)
+
+    async with trio.open_nursery() as nursery:
+        push._begin = 0
+        nursery.start_soon(push.run)
+        push.offer(Piece(128 * KIB, CONTENT[: 128 * KIB]))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(wait, 64 * KIB)
+        nursery.start_soon(wait, 72 * KIB)
+        await trio.testing.wait_all_tasks_blocked()
+        kernel.go.set()
+        await trio.testing.wait_all_tasks_blocked()
+        push.end()
+    assert took == [pytest.approx(0), pytest.approx(0)]
 
 
 @pytest.mark.parametrize("pace_s", [0.05, 0.5])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mediafs.errors import MediafsError, Unavailable
 from mediafs.model import Version
 from mediafs.reading import ReadingOptions, Store, reading
-from mediafs.reading.cache import DiskCache
+from mediafs.reading.disk.cache import DiskCache
 from mediafs.reading.reader import Reader
 from mediafs.reading.service import Reading
 

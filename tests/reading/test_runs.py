@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafs.reading.runs import Runs
+from mediafs.reading.disk.runs import Runs
 
 END = 40
 numbers = st.integers(0, END)

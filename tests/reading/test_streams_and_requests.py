@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import trio
+import trio.testing
 
 from mediafs.errors import Changed, LocalFailure, Unavailable
-from mediafs.model import Span, Urgency
+from mediafs.model import MediaId, Span, Urgency
 from mediafs.reading import ReadingOptions, reading
 from mediafs.reading.reader import Reader
 from mediafs.reading.service import Reading
@@ -363,3 +365,29 @@ def test_senseless_options_are_refused(wrong: dict[str, int]) -> None:
     make: Callable[..., ReadingOptions] = ReadingOptions
     with pytest.raises(ValueError, match="must be"):
         make(**wrong)
+
+
+async def test_of_many_streams_the_one_left_alone_for_longest_gives_way(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Each that is parked keeps a connection, and there are only so many."""
+    source = ScriptedSource(BIG)
+    options = replace(OPTIONS, parked=3)
+    async with reading(source, options) as service:
+        readers = []
+        for number in range(5):
+            media = replace(a_media(len(BIG)), id=MediaId(f"m{number}"))
+            readers.append(service.open(media, version_of(media)))
+            assert await readers[-1].read(0, READ) == BIG[:READ]
+            await trio.sleep(1)
+        assert source.open_bodies == 3
+        assert len(source.asked) == 5
+        # What was held of it is read without a request, and what was not with one.
+        at = len(BIG) - READ
+        assert await readers[0].read(0, READ) == BIG[:READ]
+        assert len(source.asked) == 5
+        assert await readers[0].read(at, READ) == BIG[at:]
+        assert len(source.asked) == 6
+        for reader in readers:
+            await reader.close()
+    assert source.open_bodies == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
@@ -23,7 +23,7 @@ from mediafs.errors import (
     Unsupported,
     ValueRefused,
 )
-from mediafs.model import AccountName, Inode, MediaId, Owner, Requester, UserId
+from mediafs.model import AccountName, Data, Inode, MediaId, Owner, Requester, UserId
 from mediafs.reading import ReadingOptions, reading
 from mediafs.source import Body
 from mediafs.tree import ROOT, Absent, Attributes, Kind, Tree, TreeOptions
@@ -259,20 +259,40 @@ async def test_a_folder_says_whether_it_is_complete(tmp_path: Path) -> None:
         assert here.tree.xattr(index, "user.mediafs.complete") == b"false"
 
 
+class NoPages:
+    async def store(self, pieces: Sequence[tuple[int, Data]], from_: Callable[[], int]) -> bool:
+        return False
+
+    def end(self) -> None:
+        pass
+
+
 async def test_the_kernel_keeps_pages_only_of_what_it_was_shown(tmp_path: Path) -> None:
     source = MemorySource([make_media(1, size=5000)])
     async with tree_of(source, tmp_path) as here:
         (name,) = await here.list("recent")
         inode = (await here.find(f"recent/{name}")).inode
         keeps = []
-        for size in (5000, 5000, 6000, 6000):
+        for size, paged in (
+            (5000, True),
+            (5000, True),
+            (6000, True),
+            (6000, False),
+            (6000, True),
+            (6000, True),
+        ):
             source.archive[0] = make_media(1, size=size)
             await here.tree.refresh("recent")
             file = await here.tree.open(inode)
+            if paged:
+                file.put_into(NoPages())
+            else:
+                file.leave_no_pages()
             assert await file.read(0, size) == content_of(source.archive[0])
             keeps.append(file.keep_cache)
             await file.close()
-        assert keeps == [False, True, False, True]
+        # What was opened without pages leaves none that are known to be its own.
+        assert keeps == [False, True, False, True, False, True]
 
 
 async def test_a_size_that_no_record_tells_is_settled_by_opening(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 
-from .blockfile import Piece
-from .cachefiles import unlink_all
+from ..files import unlink_all
+from .blockfile import Extent
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +33,20 @@ BATCH: Final = 8 << 20
 
 LINGER_S: Final = 1.0
 
+CLOSE_S: Final = 5.0
+"""For what is still to be written at the end; the rest is not kept."""
+
 T = TypeVar("T")
 
 
 class Target(Protocol):
     """A file that is written to."""
 
-    def write(self, pieces: Sequence[Piece]) -> int:
+    def write(self, extents: Sequence[Extent]) -> int:
         """In the thread. Raises OSError."""
         ...
 
-    def written(self, pieces: Sequence[Piece], outcome: int | Exception) -> None:
+    def written(self, extents: Sequence[Extent], outcome: int | Exception) -> None:
         """On the loop: what `write` returned, or why it failed."""
         ...
 
@@ -51,7 +54,7 @@ class Target(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Write:
     target: Target
-    piece: Piece
+    extent: Extent
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,13 @@ class Writer:
         """Whether so many bytes more may wait to be written."""
         return not self._ending and self.queued + size <= BOUND
 
-    def write(self, target: Target, piece: Piece) -> bool:
+    def write(self, target: Target, extent: Extent) -> bool:
         """Whether it is going to be written; the data may not be changed until then."""
-        size = len(piece.data)
+        size = len(extent.data)
         if not self.takes(size):
             return False
         self.queued += size
-        self._give(_Write(target, piece))
+        self._give(_Write(target, extent))
         return True
 
     def unlink(self, paths: list[Path]) -> None:
@@ -116,7 +119,7 @@ class Writer:
 
     async def unlinked(self, paths: list[Path]) -> None:
         """When they are."""
-        if paths:
+        if paths or self._unlinks:  # what others have given up is not gone before
             with trio.CancelScope(shield=True):  # what is not counted any more must not stay
                 self.unlink(paths)
                 await self.wait_done()
@@ -135,12 +138,13 @@ class Writer:
         """Until all is done that was given before."""
         await self.begin(lambda: None).wait()
 
-    async def aclose(self, patience_s: float = 5.0) -> None:
+    async def aclose(self, patience_s: float = CLOSE_S) -> bool:
         """Writes what was given, takes nothing more, and lets the thread go; a disk that takes longer than
-        `patience_s` is not waited for."""
+        `patience_s` is not waited for. Whether all is done."""
         self._ending = True
-        with trio.move_on_after(patience_s, shield=True):
+        with trio.move_on_after(patience_s, shield=True) as patience:
             await self.wait_done()
+        return not patience.cancelled_caught
 
     def _give(self, job: _Write | _Do | None) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -168,11 +172,11 @@ class Writer:
 
     def _work(self, job: _Write | _Do | None) -> None:
         """That job, and as many as follow it and are written at once."""
-        batch: dict[Target, list[Piece]] = {}
+        batch: dict[Target, list[Extent]] = {}
         size = 0
         while isinstance(job, _Write):
-            batch.setdefault(job.target, []).append(job.piece)
-            size += len(job.piece.data)
+            batch.setdefault(job.target, []).append(job.extent)
+            size += len(job.extent.data)
             if size >= BATCH:
                 job = None
                 break
@@ -181,9 +185,10 @@ class Writer:
             except Empty:
                 job = None
         while self._unlinks:
-            unlink_all(self._unlinks.popleft())
-        for target, pieces in batch.items():
-            self._write(target, pieces)
+            unlink_all(self._unlinks[0])
+            self._unlinks.popleft()
+        for target, extents in batch.items():
+            self._write(target, extents)
         if job is not None:
             error: Exception | None = None
             try:
@@ -193,17 +198,17 @@ class Writer:
             then = job.then
             self._told.append(lambda: then(error))
 
-    def _write(self, target: Target, pieces: list[Piece]) -> None:
+    def _write(self, target: Target, extents: list[Extent]) -> None:
         outcome: int | Exception
         try:
-            outcome = target.write(pieces)
+            outcome = target.write(extents)
         except Exception as error:
             outcome = error
-        size = sum(len(piece.data) for piece in pieces)
+        size = sum(len(extent.data) for extent in extents)
 
         def tell() -> None:
             self.queued -= size
-            target.written(pieces, outcome)
+            target.written(extents, outcome)
 
         self._told.append(tell)
 

@@ -9,8 +9,7 @@ import trio
 
 from .blockfile import BlockFile
 from .bodyfile import Record, name_of
-from .cachefiles import Held
-from .ledger import Ledger
+from .ledger import Held, Ledger
 from .partial import Part, PartialBody
 from .writer import Writer
 

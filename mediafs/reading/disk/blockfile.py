@@ -21,15 +21,14 @@ import re
 import stat
 import struct
 import sys
-import time
 import zlib
 from array import array
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from .bodyfile import BLOCK, LONGEST_RECORD, Damaged, Record, packed, read_all, unpacked, write_all
+from ..files import allocated, make, read_all, unlink_quietly, unlink_same, used_now, write_all
+from .bodyfile import BLOCK, LONGEST_RECORD, Damaged, Record, packed, unpacked
 from .runs import Runs
 
 _MAGIC: Final = b"mediafs2"
@@ -42,7 +41,7 @@ _VECTORS: Final = 512
 _FLAGS: Final = re.compile(rb"\x01+")
 
 
-class Piece(NamedTuple):
+class Extent(NamedTuple):
     """Whole blocks of a body, from block number `first` on."""
 
     first: int
@@ -98,9 +97,7 @@ class BlockFile:
             record, table = read_map(descriptor)
             file = cls(record, path)
             file._descriptor, file._table, file.writable = descriptor, table, writable
-            with suppress(OSError):  # of a disk that can only be read
-                now = time.time_ns()
-                os.utime(descriptor, ns=(now, now))  # when it was last used, for the next process
+            used_now(descriptor)
         except BaseException as error:
             os.close(descriptor)
             if isinstance(error, Damaged):
@@ -109,6 +106,7 @@ class BlockFile:
         return file
 
     def held(self) -> Runs:
+        """Numbers of the blocks that the map names."""
         return runs_of(self._table)
 
     @property
@@ -117,11 +115,11 @@ class BlockFile:
 
     def allocated(self) -> int:
         """Bytes that the disk takes up for it. Raises OSError."""
-        return 0 if self._descriptor is None else os.fstat(self._descriptor).st_blocks * 512
+        return 0 if self._descriptor is None else allocated(self._descriptor)
 
     # --- the writer's thread -----------------------------------------------------------------------
 
-    def write(self, pieces: Sequence[Piece]) -> int:
+    def write(self, extents: Sequence[Extent]) -> int:
         """Writes blocks, and then that they are there; what the disk takes up for the file then.
 
         Raises OSError, and then none of them counts. Does nothing where the file is dead.
@@ -132,12 +130,12 @@ class BlockFile:
             self._descriptor = self._make()
         descriptor = self._descriptor
         entries: list[tuple[int, array[int]]] = []
-        for group in _groups(pieces):
+        for group in _groups(extents):
             sums = array("I")
-            for piece in group:
-                for at in range(0, len(piece.data), BLOCK):
-                    sums.append(checksum(piece.data[at : at + BLOCK]))
-            _write_vector(descriptor, [piece.data for piece in group], group[0].first * BLOCK)
+            for extent in group:
+                for at in range(0, len(extent.data), BLOCK):
+                    sums.append(checksum(extent.data[at : at + BLOCK]))
+            _write_vector(descriptor, [extent.data for extent in group], group[0].first * BLOCK)
             if entries and entries[-1][0] + len(entries[-1][1]) == group[0].first:
                 entries[-1][1].extend(sums)
             else:
@@ -163,9 +161,7 @@ class BlockFile:
 
     def _make(self) -> int:
         assert self._temporary is not None
-        self._temporary.parent.mkdir(mode=0o700, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._temporary, flags, 0o600)
+        descriptor = make(self._temporary)
         try:
             end = _ending(self.record)
             write_all(descriptor, end, self.record.size + _ENTRY * self.blocks)
@@ -174,8 +170,7 @@ class BlockFile:
                 unlink_same(self.path, descriptor)
         except BaseException:
             os.close(descriptor)
-            with suppress(OSError):
-                self._temporary.unlink()
+            unlink_quietly(self._temporary)
             raise
         return descriptor
 
@@ -245,6 +240,7 @@ def read_map(descriptor: int) -> tuple[Record, array[int]]:
 
 
 def runs_of(table: array[int]) -> Runs:
+    """Numbers of the blocks that a map names."""
     runs = Runs()
     for run in _FLAGS.finditer(bytes(map(bool, table))):
         runs.add(run.start(), run.end())
@@ -256,14 +252,6 @@ def held_bytes(runs: Runs, size: int) -> int:
     blocks = blocks_of(size)
     last = runs.held_until(blocks - 1) >= blocks if blocks else False
     return runs.total * BLOCK - (blocks * BLOCK - size if last else 0)
-
-
-def unlink_same(path: Path, descriptor: int) -> None:
-    """Takes that name from the open file, where it is still its own."""
-    with suppress(OSError):
-        there, ours = path.lstat(), os.fstat(descriptor)
-        if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
-            path.unlink()
 
 
 def _ending(record: Record) -> bytes:
@@ -279,18 +267,18 @@ def _little(table: array[int]) -> bytes:
     return table.tobytes()
 
 
-def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Pieces that follow one another, as far as they are written at once."""
-    groups: list[list[Piece]] = []
+def _groups(extents: Sequence[Extent]) -> list[list[Extent]]:
+    """Extents that follow one another, as far as they are written at once."""
+    groups: list[list[Extent]] = []
     length = 0
-    for piece in sorted(pieces, key=lambda piece: piece.first):
-        follows = groups and groups[-1][-1].stop == piece.first
-        if follows and length + len(piece.data) <= _AT_ONCE and len(groups[-1]) < _VECTORS:
-            groups[-1].append(piece)
-            length += len(piece.data)
+    for extent in sorted(extents, key=lambda extent: extent.first):
+        follows = groups and groups[-1][-1].stop == extent.first
+        if follows and length + len(extent.data) <= _AT_ONCE and len(groups[-1]) < _VECTORS:
+            groups[-1].append(extent)
+            length += len(extent.data)
         else:
-            groups.append([piece])
-            length = len(piece.data)
+            groups.append([extent])
+            length = len(extent.data)
     return groups
 
 

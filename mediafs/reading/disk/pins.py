@@ -7,13 +7,15 @@ from pathlib import Path
 
 import trio
 
-from ..model import MediaId
+from ...model import MediaId
 from .bodyfile import name_of
 from .cachefolder import PIN, pin, pinned, unpin
 from .ledger import Ledger
 
 
 class Pins:
+    """Which media are not evicted; their names are in the ledger's `pinned`."""
+
     def __init__(self, folder: Path, realm: str, ledger: Ledger) -> None:
         self._folder = folder
         self._realm = realm
@@ -40,6 +42,7 @@ class Pins:
             await trio.to_thread.run_sync(unpin, self._folder / name)
 
     async def remove(self, media: MediaId) -> None:
+        """It is evicted like any other, also by later processes."""
         path = self._folder / self.drop(media)
         await trio.to_thread.run_sync(unpin, path)
 
@@ -53,6 +56,7 @@ class Pins:
         return name
 
     def clear(self) -> None:
+        """Nothing is pinned any more; the files that said so are the caller's to remove."""
         self._mine.clear()
         self._ledger.pinned.clear()
 

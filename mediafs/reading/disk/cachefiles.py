@@ -1,49 +1,32 @@
-"""The files of the disk cache: one that is being filled, and one that is whole. Both are a `Store`.
+"""Whole bodies as files of the disk cache: one that is being filled, and one that is whole. Both are a
+`Store`.
 
-What blocks runs in threads; what is counted and named is decided by `cache.py` on the loop.
+What blocks runs in threads; what is counted and named is decided by `wholes.py` on the loop.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
 import trio
 
-from ..errors import NoRoom, Unavailable
-from ..model import Data
-from .bodyfile import BodyFile, Checksums, Damaged, Record, ending, write_all
-from .checks import Identity
-from .spool import Spool
+from ...errors import NoRoom, Unavailable
+from ...model import Data
+from ..checks import Identity
+from ..files import allocated, make, sync_folder, unlink_quietly, unlink_same, used_now, write_all
+from ..spool import Spool
+from .bodyfile import BodyFile, Checksums, Damaged, Record, ending
+from .ledger import Held
 
 MARGIN: Final = 64 * 1024
 """Room taken beside a body's own: what the file system itself writes down of a file."""
 
 STEP: Final = 4 << 20
 """By how much the room of a body of unknown length grows at least."""
-
-
-@dataclass(slots=True, eq=False)
-class Held:
-    """A body in the cache. Its blocks count until it is neither named nor open."""
-
-    path: Path
-    record: Record
-    blocks: int
-    """Bytes that the disk takes up for it; 0 while that is counted as granted."""
-    used: int
-    """When it was last used: Unix time in ns, never twice the same."""
-    body: int
-    """Bytes of the body that are held."""
-    whole: bool = True
-    """Not a file of blocks, even if it has all of them."""
-    open: int = 0
-    named: bool = True
 
 
 class Keeper(Protocol):
@@ -130,7 +113,7 @@ class Filling(Spool):
         def write(descriptor: int) -> int:
             write_all(descriptor, data, offset)
             self._checksums.add(data)
-            return os.fstat(descriptor).st_blocks * 512
+            return allocated(descriptor)
 
         try:
             self.allocated = await self._in_thread(write)
@@ -195,10 +178,9 @@ class Filling(Spool):
         if self._named and self._held is None:
             self._named = False
             # In this order: a thread that is just renaming it loses either the one or the other.
-            for path in (self._temporary, self.final):
-                with suppress(OSError):
-                    if _is(path, self._descriptor):
-                        path.unlink()
+            if self._descriptor is not None:
+                unlink_same(self._temporary, self._descriptor)
+                unlink_same(self.final, self._descriptor)
             self._keeper.let_go(self)
 
     def discard(self) -> None:
@@ -208,13 +190,6 @@ class Filling(Spool):
     def _was_closed(self) -> None:
         if self._held is not None:
             self._keeper.closed(self._held)
-
-
-def _is(path: Path, descriptor: int | None) -> bool:
-    if descriptor is None:
-        return False
-    there, ours = path.lstat(), os.fstat(descriptor)
-    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 class Whole(Spool):
@@ -259,9 +234,7 @@ def open_whole(path: Path) -> tuple[int, BodyFile] | None:
         return None
     try:
         body = BodyFile.at(descriptor)
-        with suppress(OSError):  # of a disk that can only be read
-            now = time.time_ns()
-            os.utime(descriptor, ns=(now, now))  # when it was last used, for the next process
+        used_now(descriptor)
     except BaseException as error:
         os.close(descriptor)
         if isinstance(error, Damaged):
@@ -272,40 +245,12 @@ def open_whole(path: Path) -> tuple[int, BodyFile] | None:
 
 def make_temporary(path: Path, size: int) -> int:
     """A new file with room for `size` bytes. Raises OSError, and then leaves none."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = make(path)
     try:
         if size:
             os.posix_fallocate(descriptor, 0, size)
     except BaseException:
         os.close(descriptor)
-        with suppress(OSError):
-            path.unlink()
+        unlink_quietly(path)
         raise
     return descriptor
-
-
-def sync_folder(folder: Path) -> None:
-    """What was named and unnamed in it outlives a power cut. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def unlinked(path: Path) -> int | None:
-    """Takes the name away, at once; a descriptor of what had it. Closing that takes as long as it takes to
-    give its blocks back: not for the loop."""
-    descriptor = None
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with suppress(OSError):
-        path.unlink()
-    return descriptor
-
-
-def unlink_all(paths: list[Path]) -> None:
-    for path in paths:
-        with suppress(OSError):
-            path.unlink()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..files import sync_folder, unlink_quietly
 from .blockfile import held_bytes, read_map, runs_of
 from .bodyfile import BodyFile, Damaged, Record
-from .cachefiles import sync_folder
 
 PART: Final = ".part"
 """How temporary names end."""
@@ -54,7 +54,7 @@ def looked_through(folder: Path) -> list[Found]:
     for name in names:
         path = folder / name
         if name.endswith(PART):
-            _unlink(path)
+            unlink_quietly(path)
             continue
         if name.endswith(PIN):
             continue
@@ -63,7 +63,7 @@ def looked_through(folder: Path) -> list[Found]:
         except FileNotFoundError:
             continue
         except (OSError, Damaged):
-            _unlink(path)
+            unlink_quietly(path)
         else:
             found.append(body)
     return found
@@ -100,7 +100,7 @@ def pin(path: Path) -> None:
 
 
 def unpin(path: Path) -> None:
-    _unlink(path.with_name(path.name + PIN))
+    unlink_quietly(path.with_name(path.name + PIN))
 
 
 def remove(paths: list[Path]) -> int:
@@ -126,6 +126,20 @@ def usage(folder: Path) -> Usage:
     return Usage(bytes=total, files=files)
 
 
+def thinned(folder: Path, down_to: int) -> int:
+    """Removes what was used longest ago, nothing pinned and nothing of which each download counts, until
+    no more than `down_to` bytes are taken up, or nothing is left; bytes that are. No daemon may use the
+    folder. Raises OSError."""
+    found = sorted(looked_through(folder), key=lambda each: each.used)
+    keep, left = pinned(folder), usage(folder).bytes
+    for each in found:
+        if left <= down_to:
+            break
+        if each.path.name not in keep and not each.record.limited:
+            left -= remove([each.path])
+    return left
+
+
 def purge_folder(folder: Path) -> Usage:
     """Removes all that is in it; what there was. Raises OSError."""
     before = usage(folder)
@@ -135,8 +149,3 @@ def purge_folder(folder: Path) -> Usage:
                 (folder / name).unlink()
         sync_folder(folder)
     return before
-
-
-def _unlink(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()

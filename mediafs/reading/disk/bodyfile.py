@@ -23,7 +23,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..model import Data, MediaId
+from ...model import Data, MediaId
+from ..files import read_all
 
 BLOCK: Final = 64 * 1024
 """What is checked together: half of the kernel's largest read, so that little is read in vain."""
@@ -180,20 +181,3 @@ class BodyFile:
             if zlib.crc32(block) != self._checksums[number]:
                 raise Damaged(f"the checksum of block {number} does not hold")
         return bytes(data[offset - start : offset - start + length])
-
-
-def read_all(descriptor: int, offset: int, length: int) -> bytes:
-    """Fewer bytes only where the file ends."""
-    parts: list[bytes] = []
-    at = offset
-    while at < offset + length and (part := os.pread(descriptor, offset + length - at, at)):
-        parts.append(part)
-        at += len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def write_all(descriptor: int, data: Data, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written

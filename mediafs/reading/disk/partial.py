@@ -15,12 +15,12 @@ from typing import Final, Protocol
 
 import trio
 
-from ..errors import Unavailable
-from .blockfile import BadBlocks, BlockFile, Piece, blocks_of, held_bytes
+from ...errors import Unavailable
+from ..checks import Identity, same_content
+from .blockfile import BadBlocks, BlockFile, Extent, blocks_of, held_bytes
 from .bodyfile import BLOCK, Record
-from .cachefiles import MARGIN, Held
-from .checks import Identity, same_content
-from .ledger import Ledger
+from .cachefiles import MARGIN
+from .ledger import Held, Ledger
 from .runs import Runs
 from .writer import BOUND, Writer
 
@@ -118,14 +118,16 @@ class Part:
         """What a file system writes down of where the runs are, perhaps only once they reach the disk."""
         return 4096 * (1 + (len(self.held) + self.file.record.size // (128 << 20)) // 128)
 
-    def write(self, pieces: Sequence[Piece]) -> int:
-        return self.file.write(pieces)
+    def write(self, extents: Sequence[Extent]) -> int:
+        return self.file.write(extents)
 
-    def written(self, pieces: Sequence[Piece], outcome: int | Exception) -> None:
-        self._body.written(self, pieces, outcome)
+    def written(self, extents: Sequence[Extent], outcome: int | Exception) -> None:
+        self._body.written(self, extents, outcome)
 
 
 class PartialBody:
+    """Opened by `Partials`, which is its `Keeper`; discard it."""
+
     def __init__(self, keeper: Keeper, record: Record, file: BlockFile | None = None) -> None:
         """`file` is what was found of it."""
         self.record = record
@@ -139,7 +141,7 @@ class PartialBody:
         self._warned = False
         self._closed = False
         self._waiting = 0
-        """Pieces that were taken and not written yet."""
+        """Extents that were taken and not written yet."""
         self._written = trio.Event()
         self.part = (
             Part(self, keeper.new_file(record), Runs(), 0)
@@ -262,7 +264,7 @@ class PartialBody:
             if part.entry is None and not part.jobs and not self._keeper.replaces(self):
                 self._refused = True
                 return False
-            if not writer.write(part, Piece(start, stop, data)):
+            if not writer.write(part, Extent(start, stop, data)):
                 return False
             part.queued.add(start, stop)
             part.jobs += 1
@@ -288,16 +290,16 @@ class PartialBody:
         self._keeper.writer.unlink(going)
         return True
 
-    def written(self, part: Part, pieces: Sequence[Piece], outcome: int | Exception) -> None:
-        part.jobs -= len(pieces)
-        self._waiting -= len(pieces)
-        for piece in pieces:
-            part.queued.remove(piece.first, piece.stop)
+    def written(self, part: Part, extents: Sequence[Extent], outcome: int | Exception) -> None:
+        part.jobs -= len(extents)
+        self._waiting -= len(extents)
+        for extent in extents:
+            part.queued.remove(extent.first, extent.stop)
         if isinstance(outcome, int):
             part.allocated = outcome
             if not part.file.dead:
-                for piece in pieces:
-                    part.held.add(piece.first, piece.stop)
+                for extent in extents:
+                    part.held.add(extent.first, extent.stop)
                 if part.entry is None:
                     part.entry = self._keeper.made(self, part.file.path)
                 if part.needed > part.granted and not self._claim(part, 0):

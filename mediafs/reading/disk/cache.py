@@ -12,10 +12,11 @@ there where that does not hold. What is left under a temporary name is removed b
 disk lies about `fsync`, or loses bytes later, the checksums tell, and the bytes are fetched anew.
 
 The cap counts the blocks that the file system says a file takes up, and for what is being written the room
-that was granted to it before; `keep_free` holds against what others leave of the disk (`ledger`). What was
-used longest ago goes first. Never evicted: what is open or being filled, what was pinned, and bodies of
-media of which each download counts, for they cannot be had again. Blocks are written by one thread behind
-the readers (`writer`); where it is too slow, or nothing can be evicted for them, they are not kept.
+that was granted to it before; other accounts of the cache directory share it (`share`). `keep_free` holds
+against what others leave of the disk (`ledger`). What was used longest ago goes first. Never evicted: what
+is open or being filled, what was pinned, and bodies of media of which each download counts, for they cannot
+be had again. Blocks are written by one thread behind the readers (`writer`); where it is too slow, or
+nothing can be evicted for them, they are not kept.
 
 What is kept here is only a copy: whatever the disk refuses (full, read-only, gone) means that
 nothing is cached, one warning, and no error.
@@ -32,17 +33,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import trio
 
-from ..errors import LocalFailure
-from ..model import Media, MediaId, Version
+from ...errors import LocalFailure
+from ...model import Media, MediaId, Version
+from ..files import unlink_quietly, unlinked
+from ..options import CacheOptions, CacheStatistics
 from .blockfile import blocks_of
 from .bodyfile import Record, ending_length, name_of
-from .cachefiles import MARGIN, STEP, Filling, Held, Whole, unlink_all, unlinked
+from .cachefiles import MARGIN, STEP, Filling, Whole
 from .cachefolder import PART, Found, Usage, looked_through, purge_folder, remove
-from .ledger import Grant, Ledger
-from .options import CacheOptions, CacheStatistics
+from .ledger import Grant, Held, Ledger
 from .partial import PartialBody
 from .partials import Partials
 from .pins import Pins
@@ -51,9 +54,15 @@ from .writer import Writer
 
 log = logging.getLogger(__name__)
 
+LOOK_S: Final = 2.0
+"""How often it is looked whether other accounts want room."""
+
+PAUSE_S: Final = 0.1
+"""How long it is not looked at least."""
+
 
 class DiskCache:
-    """Made by `reading`, which runs `scan` behind everything else, and closes it."""
+    """Made by `reading`, which runs `run` behind everything else, and closes it."""
 
     def __init__(self, options: CacheOptions) -> None:
         self._options = options
@@ -80,8 +89,9 @@ class DiskCache:
         self._trouble: str | None = None
 
     async def aclose(self) -> None:
-        """Ends the writer: what was put is written, nothing more is taken."""
-        await self._writer.aclose()
+        """Ends the writer: what was put is written, as far as there is time, nothing more is taken."""
+        if await self._writer.aclose():
+            self._ledger.share.end()
 
     # --- what is there -----------------------------------------------------------------------------
 
@@ -94,7 +104,9 @@ class DiskCache:
             for each in found:
                 self._learn(each)
             self._ledger.learned()
+            await trio.to_thread.run_sync(self._ledger.share.look)
             await self._writer.unlinked(self._ledger.shrink())
+            await self._lower()
         except OSError as error:
             self.trouble(error)
         finally:
@@ -116,6 +128,32 @@ class DiskCache:
     def keeps(self) -> bool:
         """Whether anything new is kept at all."""
         return self._options.size > 0
+
+    async def run(self) -> None:
+        """Scans, and from then on leaves to other accounts what they may have."""
+        await self.scan()
+        share = self._ledger.share
+        while share.is_shared:
+            with trio.move_on_after(LOOK_S):
+                await share.wished.wait()
+            await self._leave_to_others()
+            await trio.sleep(PAUSE_S)
+
+    async def _leave_to_others(self) -> None:
+        share = self._ledger.share
+        wished, share.wished = share.wished.is_set(), trio.Event()
+        await self._writer.unlinked(self._ledger.shrink(for_others=True))
+        if share.is_lower:
+            await self._lower()
+        if wished:
+            await trio.to_thread.run_sync(share.take_from_idle)
+            self._ledger.try_again()
+
+    async def _lower(self) -> None:
+        """Others may have what is off the disk by now."""
+        self._ledger.share.begin_lowering()
+        await self._writer.wait_done()
+        self._ledger.share.lower()
 
     async def wait_scanned(self) -> None:
         await self._scanned.wait()
@@ -249,7 +287,7 @@ class DiskCache:
             if there and (descriptor := unlinked(self._folder / name)) is not None:
                 self._writer.do(partial(os.close, descriptor), lambda error: None)
             if pinned:
-                unlink_all([self._pins.path(name)])
+                unlink_quietly(self._pins.path(name))
 
     async def evict(self, media: Set[MediaId]) -> int:
         """Removes their bodies now, pinned and open ones too; bytes that the disk got back, or gets when
@@ -306,6 +344,7 @@ class DiskCache:
             bytes=self._ledger.used,
             files=len(self._held),
             size=self._options.size,
+            others=self._ledger.share.others,
             hits=self._hits,
             trouble=self._trouble,
             queued=self._writer.queued,

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import trio
 
-from ..model import Media, Version
+from ...model import Media, Version
+from ..files import allocated, unlink_quietly
 from .bodyfile import Record, ending_length
-from .cachefiles import Filling, Held, Whole, make_temporary, open_whole, unlink_all
-from .ledger import Grant
+from .cachefiles import Filling, Whole, make_temporary, open_whole
+from .ledger import Grant, Held
 from .partials import Partials
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Wholes:
             return None
         held = self._ledger.held.get(name)
         if held is None:
-            blocks = os.fstat(descriptor).st_blocks * 512
+            blocks = allocated(descriptor)
             held = Held(path, record, blocks, self._now(), record.size)
             self._ledger.add(held)
         held.open += 1
@@ -106,7 +107,7 @@ class Wholes:
         if held.named:
             log.warning("a cached body of media %s is damaged (%s): removed", held.record.media, why)
             self._ledger.drop(held)
-            unlink_all([held.path])
+            unlink_quietly(held.path)
 
     async def make(
         self, name: str, media: Media, version: Version, size: int | None, room: int
@@ -145,7 +146,7 @@ class Wholes:
             settled=lambda size: replace(media, size=size).validator,
             granted=granted.granted,
         )
-        filling.allocated = os.fstat(descriptor).st_blocks * 512
+        filling.allocated = allocated(descriptor)
         self._fillings.add(filling)
         self._ledger.enter(filling)
         return filling
@@ -165,7 +166,7 @@ class Wholes:
             self._ledger.drop(before)  # the rename has replaced it
         self._partials.superseded(name)
         self._leave(filling)
-        blocks = os.fstat(descriptor).st_blocks * 512
+        blocks = allocated(descriptor)
         held = Held(filling.final, record, blocks, self._now(), record.size, open=1)
         self._ledger.add(held)
         return held

@@ -1,4 +1,4 @@
-"""What the disk cache takes up, what it may, and what goes first. No I/O but `statvfs`.
+"""What the disk cache takes up, what it may, and what goes first. No I/O but `statvfs`, and `share`.
 
 Room is claimed before it is written, and what is evicted for it has to be unlinked before that: whoever
 claims is told what that is, and none of it is counted any more.
@@ -9,16 +9,36 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 import trio
 
-from .cachefiles import Held
-from .options import CacheOptions
+from ..options import CacheOptions
+from .bodyfile import Record
+from .share import Share
 
 AGAIN_S: Final = 1.0
 """How long a refusal stands, where nothing was given back since: who asks with each block asks often."""
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A body in the cache. Its blocks count until it is neither named nor open."""
+
+    path: Path
+    record: Record
+    blocks: int
+    """Bytes that the disk takes up for it; 0 while that is counted as granted."""
+    used: int
+    """When it was last used: Unix time in ns, never twice the same."""
+    body: int
+    """Bytes of the body that are held."""
+    whole: bool = True
+    """Not a file of blocks, even if it has all of them."""
+    open: int = 0
+    named: bool = True
 
 
 class Grantee(Protocol):
@@ -39,6 +59,8 @@ class Grantee(Protocol):
 
 
 class Ledger:
+    """The books of a cache folder, shared by all that fill it. The loop's."""
+
     def __init__(self, options: CacheOptions) -> None:
         self._options = options
         self.held: dict[str, Held] = {}
@@ -62,6 +84,8 @@ class Ledger:
         """... and until when that is believed."""
         self.disk_is_full = False
         """Whether it was the disk, not the cap, that had none."""
+        self.share = Share(options, lambda: self.used)
+        """Of the cap."""
 
     @property
     def used(self) -> int:
@@ -154,24 +178,38 @@ class Ledger:
             return []
         if room - to.granted >= self._refused and trio.current_time() < self._refused_until:
             return None
-        going = self._cover(room + spare - to.granted)
+        with self.share.turn() as ours:
+            going = self._claim(to, room - to.granted, spare) if ours else None
+        if going is None:
+            self._refused = room - to.granted
+            self.disk_is_full = self.short(room - to.granted) > 0
+            self._refused_until = trio.current_time() + AGAIN_S
+        return going
+
+    def _claim(self, to: Grantee | Grant, more: int, spare: int) -> list[Path] | None:
+        self.share.want(more + spare)
+        going = self._cover(more + spare)
         if going is None:
             self._take_back(to)
-            if (going := self._cover(room - to.granted)) is None:
-                self._refused = room - to.granted
-                self.disk_is_full = self.short(room - to.granted) > 0
-                self._refused_until = trio.current_time() + AGAIN_S
+            if (going := self._cover(more)) is None:
                 return None
             spare = 0
-        more = room + spare - to.granted
-        to.granted += more
-        self.granted += more
+        to.granted += more + spare
+        self.granted += more + spare
         return self._dropped(going)
 
-    def shrink(self) -> list[Path]:
-        """What is to be unlinked, for the cap to hold as far as it can."""
-        short = self.excess(0)
-        return self._dropped(self._oldest(short)) if short > 0 else []
+    def try_again(self) -> None:
+        """There may be room by now."""
+        self._refused_until = 0.0
+
+    def shrink(self, *, for_others: bool = False) -> list[Path]:
+        """What is to be unlinked, for the cap to hold as far as it can, and the disk's free room; or only
+        for others to have their share."""
+        with self.share.turn():
+            short = self.used - self.share.target
+            if not for_others:
+                short = max(short, self.short(0))
+            return self._dropped(self._oldest(short)) if short > 0 else []
 
     def _cover(self, more: int) -> list[Held] | None:
         """Whom to evict for so many bytes more; None where that does not suffice."""
@@ -206,7 +244,7 @@ class Ledger:
 
     def excess(self, more: int) -> int:
         """By how many bytes the cap or the disk has too little room for so many more."""
-        return max(self.used + more - self._options.size, self.short(more))
+        return max(self.used + more - self.share.limit, self.short(more))
 
     def short(self, more: int) -> int:
         """By how many bytes the disk has too little room for so many more."""
@@ -233,7 +271,7 @@ class Ledger:
         """Bytes that a new body could take up, what would be evicted for it included."""
         evictable = sum(held.blocks for held in self.evictable())
         spare = sum(max(0, each.granted - each.needed) for each in self.grantees)
-        free = self._options.size - self.used + evictable + spare
+        free = self.share.reach - self.used + evictable + spare
         return max(0, min(free, evictable + spare - self.short(0)))
 
 
