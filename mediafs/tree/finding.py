@@ -66,7 +66,7 @@ class Finding:
         """What `name` is in the directory `node`. Raises what listing raises."""
         if not is_text(name):
             return Absent(TIMEOUT_S)  # a name of ours is always text
-        if node == Root() and name == HIDDEN:
+        if name == HIDDEN and isinstance(node, Root):
             return self._shapes.folder(Hidden())
         if is_probe(name) and not (isinstance(node, Folder) and self._catalogue.views.find(node.scope, name)):
             return Absent(TIMEOUT_S)

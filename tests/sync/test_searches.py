@@ -130,6 +130,21 @@ async def test_what_moves_between_two_pages_is_asked_again(tmp_path: Path) -> No
         assert len(here.names(RED)) == len([m for m in source.archive if m.title == "red"])
 
 
+async def test_none_is_missed_where_one_goes_between_two_pages_of_many(tmp_path: Path) -> None:
+    source = archive(1200)
+    gone = [source.archive[-3]]
+
+    def remove(question: Question) -> None:
+        if question.only == Only(search="red") and question.cursor and gone:
+            source.archive.remove(gone.pop())
+
+    source.before_page = remove
+    async with house(source, tmp_path) as here:
+        await here.listings.ensure(RED)
+        newest = [m for m in source.archive if m.title == "red"][-ASKED_LIMIT:]
+        assert here.ids(RED) - {"1197"} == {m.id for m in newest}
+
+
 async def test_what_never_adds_up_is_an_error(tmp_path: Path) -> None:
     source = archive(700)
     number = 1000
