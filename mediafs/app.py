@@ -94,10 +94,12 @@ async def running(
     *,
     delete: Delete | None = None,
     emit: Callable[[Sequence[Change]], None] = lambda changes: None,
+    status: Callable[[App], str] | None = None,
 ) -> AsyncIterator[App]:
     """The account with its catalogue in `cache_dir`, for as long as the context lasts.
 
-    `emit` hears of every change that a listing finds and must not block. Raises ConfigError for a
+    `emit` hears of every change that a listing finds and must not block; `status` says what status.json of
+    the tree holds. Raises ConfigError for a
     secret that cannot be read, MediafsError where the cache folder is of no use.
     """
     folder = private_cache_dir(cache_dir / account.name)
@@ -121,6 +123,7 @@ async def running(
 
             def changed(changes: Sequence[Change]) -> None:
                 bytes_.forget({change.media for change in changes if change.kind is ChangeKind.REMOVED})
+                _log(opened, changes)
                 emit(changes)
 
             async with (
@@ -138,6 +141,8 @@ async def running(
                 ) as deletions,
                 editing(source, opened, emit=changed) as edits,
             ):
+                app: App
+
                 tree = Tree(
                     opened,
                     listings,
@@ -161,12 +166,22 @@ async def running(
                     wall_clock=time.time,
                     room=lambda: _room(bytes_, cache, folder),
                     emit=changed,
+                    status=(lambda: status(app)) if status is not None else None,
                 )
+                app = App(account, source, opened, listings, bytes_, deletions, tree)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_keep_learnt, source, opened.database)
                     nursery.start_soon(_forget_removed, bytes_, opened)
-                    yield App(account, source, opened, listings, bytes_, deletions, tree)
+                    yield app
                     nursery.cancel_scope.cancel()
+
+
+def _log(known: Catalogue, changes: Sequence[Change]) -> None:
+    """What was found holds, whether the log has room for it or not."""
+    try:
+        known.changes.note(changes)
+    except MediafsError as error:
+        log.warning("changes.jsonl lacks %d changes: %s", len(changes), error)
 
 
 def policy_of(wanted: Delete | None, traits: Traits) -> Policy:

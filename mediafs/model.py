@@ -3,7 +3,8 @@
 media
     One downloadable file in a vendor's archive: a snapshot, a screen capture, a recording.
 scope
-    What one listing covers: a run of days, a conversation, a user, the newest, everything, the trash.
+    What one listing covers: a run of days, a conversation, a user, the newest, everything, the trash, a
+    search.
 version
     One content of one media. The key of every cache of bytes: never a path.
 span
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import Enum, IntEnum
 from typing import NewType
+from urllib.parse import unquote
 
 AccountName = NewType("AccountName", str)
 MediaId = NewType("MediaId", str)
@@ -178,7 +180,22 @@ class Trash:
     """Media in the vendor's trash."""
 
 
-Scope = Days | Conversation | User | Recent | Everything | Trash
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Media that some words find, the newest of them.
+
+    Told apart by how the words were typed, for those are the names of directories.
+    """
+
+    typed: str
+    """As in the name of a directory: what is not plain may be percent-encoded."""
+
+    @property
+    def words(self) -> str:
+        return unquote(self.typed).strip()
+
+
+Scope = Days | Conversation | User | Recent | Everything | Trash | Search
 
 
 # --- asking a service ------------------------------------------------------------------------------
@@ -257,6 +274,8 @@ class Traits:
     """Attributes that can be changed, by the name that `user.mediafs.` puts before them."""
     kept_here: frozenset[str] = frozenset()
     """Those of them that no record shows: the value last written is remembered here."""
+    searches: bool = False
+    """A listing can be narrowed by words."""
     deletable: bool = False
     """One media can be deleted for good."""
     trash: bool = False
@@ -320,6 +339,18 @@ class ChangeKind(Enum):
     REMOVED = "removed"
 
 
+class Aspect(Enum):
+    """What is new about a media that CHANGED; the value is the word for it in the log of changes. Where
+    several apply, the first."""
+
+    CONTENT = "content"
+    RENAMED = "renamed"
+    RETITLED = "retitled"
+    TRASHED = "trashed"
+    RECOVERED = "recovered"
+    OTHER = "changed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A difference that a listing found, as the kernel has to hear of it.
@@ -334,3 +365,7 @@ class Change:
     places: tuple[tuple[Inode, str], ...] = ()
     content: bool = False
     """The bytes changed, not only what is said about them."""
+    aspect: Aspect | None = None
+    """None: it was added or removed, or came into another directory, or it is no media."""
+    was: str | None = None
+    """The file name that it had before, where it has another now."""

@@ -79,6 +79,8 @@ class MemorySource:
     wait: float = 0
     to_spare: int | None = None
     all_users: bool = False
+    searches: bool = False
+    searches_work: bool = True
     user: UserId | None = None
     """Whose media alone are listed, unless somebody else's are asked for."""
 
@@ -92,6 +94,7 @@ class MemorySource:
             user=self.user,
             editable=frozenset({"title", "description", "latitude", "longitude"}),
             deletable=True,
+            searches=self.searches,
         )
 
     async def page(self, question: Question, *, urgency: Urgency) -> Page:
@@ -127,6 +130,9 @@ class MemorySource:
             case Everything() if self.user is not None:
                 if media.owner is None or media.owner.id != self.user:
                     return False
+        wanted = question.only.search
+        if wanted is not None and self.searches_work and wanted not in f"{media.title} {media.description}":
+            return False
         second = timedelta(seconds=1)
         after = question.since is None or media.created >= question.since - second
         return after and (question.until is None or media.created <= question.until + second)

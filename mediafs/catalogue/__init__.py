@@ -7,6 +7,7 @@ from .humans import FolderOf
 from .scopes import RECENT_COUNT
 from .store import Catalogue, opened
 from .views import Stat, Views
+from .words import terms_of
 
 __all__ = [
     "RECENT_COUNT",
@@ -20,4 +21,5 @@ __all__ = [
     "Stat",
     "Views",
     "opened",
+    "terms_of",
 ]

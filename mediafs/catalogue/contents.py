@@ -13,44 +13,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import tzinfo
-from typing import Final, NamedTuple
 
-from ..model import Change, ChangeKind, Conversation, Edits, Inode, Media, MediaId, User
+from ..model import Aspect, Change, ChangeKind, Conversation, Edits, Inode, Media, MediaId, User
 from .database import Database
 from .directories import Directories
 from .filenames import FileNames, NameOf
 from .humans import FolderOf, Humans, Named
-from .records import dump_fields, load_media, with_kept
-
-
-class _Row(NamedTuple):
-    """A media as it is kept."""
-
-    inode: Inode
-    live: int
-    dated: int
-    trashed: int
-    seen: int
-    created: float
-    size: int | None
-    owner: str | None
-    fields: str
-    kept: str
-
-    def is_already(self, media: Media, fields: str, dated: bool, trashed: bool | None) -> bool:
-        """Whether there is nothing to change."""
-        if trashed is not None and bool(self.trashed) is not trashed:
-            return False
-        owner = media.owner.id if media.owner else None
-        known = (self.created, self.size, self.owner, self.fields)
-        same = known == (media.created.timestamp(), media.size, owner, fields)
-        return bool(self.live) and same and bool(self.dated or not dated)
-
-
-_OUTSIDE: Final = 2
-"""The column `trashed` of a media that by-date did not show before it came into the trash."""
-
-_ROW: Final = "inode, live, dated, trashed, seen, created, size, owner, fields, kept"
+from .records import aspect_of, dump_fields, load_media, with_kept, with_settled
+from .rows import OUTSIDE, ROW, Row, trashed_of
 
 
 class Contents:
@@ -102,15 +72,15 @@ class Contents:
         return changes
 
     def _put_one(self, media: Media, clock: int, dated: bool, trashed: bool | None) -> list[Change]:
-        found = self._db.execute(f"SELECT {_ROW} FROM media WHERE id = ?", (media.id,)).fetchone()
-        old = _Row(*found) if found else None
+        found = self._db.execute(f"SELECT {ROW} FROM media WHERE id = ?", (media.id,)).fetchone()
+        old = Row(*found) if found else None
         if old is not None and clock < old.seen + (not old.live):
             if not old.live or old.dated or old.trashed or not dated:
                 return []
             # Newer words about it are known; that the account's own listing shows it is news all the same.
             media = load_media(media.id, old.created, old.size, old.fields)
-        if old is not None and media.size is None:
-            media = _settled(media, old)
+        if old is not None and old.live and media.size is None:
+            media = with_settled(media, old.size, old.created, old.fields)
         if old is not None:
             media = with_kept(media, old.kept)
         changes = self._know_humans(media)
@@ -132,15 +102,22 @@ class Contents:
             "owner": media.owner.id if media.owner else None,
             "seen": clock,
             "fields": fields,
-            "trashed": _trashed(old, trashed),
+            "trashed": trashed_of(old, trashed),
         }
         inode = self._insert(values) if old is None else self._update(old.inode, values)
-        return [*changes, self._difference(old, inode, media, before)]
+        return [*changes, self._difference(old, inode, media, values, before)]
 
     def _renamed(self, inode: Inode, media: MediaId, before: str) -> Change:
         now = self._places(inode)
         places = (*((folder, before) for folder, _ in now), *now)
-        return Change(kind=ChangeKind.CHANGED, inode=inode, media=media, places=places)
+        return Change(
+            kind=ChangeKind.CHANGED,
+            inode=inode,
+            media=media,
+            places=places,
+            aspect=Aspect.RENAMED,
+            was=before,
+        )
 
     def _insert(self, values: dict[str, object]) -> Inode:
         names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
@@ -160,15 +137,29 @@ class Contents:
         return inode
 
     def _difference(
-        self, old: _Row | None, inode: Inode, media: Media, before: tuple[tuple[Inode, str], ...]
+        self,
+        old: Row | None,
+        inode: Inode,
+        media: Media,
+        values: dict[str, object],
+        before: tuple[tuple[Inode, str], ...],
     ) -> Change:
         places = tuple(sorted(set(before) ^ set(self._places(inode))))
         self._directories.touch(place for place, _ in places)
         if old is None or not old.live:
             return Change(kind=ChangeKind.ADDED, inode=inode, media=media.id, places=places)
         was = load_media(media.id, old.created, old.size, old.fields)
-        content = was.validator != media.validator
-        return Change(kind=ChangeKind.CHANGED, inode=inode, media=media.id, places=places, content=content)
+        renamed = old.name != values["name"]
+        aspect = aspect_of((was, old.trashed), (media, values["trashed"]), renamed=renamed)
+        return Change(
+            kind=ChangeKind.CHANGED,
+            inode=inode,
+            media=media.id,
+            places=places,
+            content=aspect is Aspect.CONTENT,
+            aspect=aspect,
+            was=old.name if renamed else None,
+        )
 
     def _know_humans(self, media: Media) -> list[Change]:
         changes: list[Change] = []
@@ -199,21 +190,22 @@ class Contents:
         """The media was put into the vendor's trash. Pages that were asked for before say nothing about it
         any more."""
         with self._db.transaction():
-            row = self._db.execute(f"SELECT {_ROW} FROM media WHERE live AND id = ?", (id_,)).fetchone()
+            row = self._db.execute(f"SELECT {ROW} FROM media WHERE live AND id = ?", (id_,)).fetchone()
             if row is None:
                 return []
-            old = _Row(*row)
+            old = Row(*row)
             inode = old.inode
             before = self._places(inode)
             self._db.execute(
                 "UPDATE media SET trashed = ?, dated = 0, seen = ? WHERE inode = ?",
-                (_trashed(old, True), self._db.tick(), inode),
+                (trashed_of(old, True), self._db.tick(), inode),
             )
             self._count_links(inode)
             places = tuple(sorted(set(before) ^ set(self._places(inode))))
             self._directories.touch(place for place, _ in places)
         self.edition += 1
-        return [Change(kind=ChangeKind.CHANGED, inode=inode, media=id_, places=places)]
+        trashed = Aspect.TRASHED
+        return [Change(kind=ChangeKind.CHANGED, inode=inode, media=id_, places=places, aspect=trashed)]
 
     def recover(self, media: Media) -> list[Change]:
         """The media was taken out of the vendor's trash: it is where it was before, and pages that were
@@ -222,7 +214,7 @@ class Contents:
             row = self._db.execute("SELECT trashed FROM media WHERE live AND id = ?", (media.id,)).fetchone()
             if row is None:
                 return []
-            return self.put([media], self._db.tick(), dated=row[0] != _OUTSIDE, trashed=False)
+            return self.put([media], self._db.tick(), dated=row[0] != OUTSIDE, trashed=False)
 
     def keep(self, inode: Inode, edits: Edits) -> list[Change]:
         """Remembers what was written to fields that no record shows. Returns what changed."""
@@ -370,19 +362,3 @@ class Contents:
     def _conversations_of(self, inode: int) -> list[str]:
         of = self._db.execute("SELECT conversation FROM member WHERE inode = ?", (inode,))
         return [conversation for (conversation,) in of]
-
-
-def _trashed(old: _Row | None, trashed: bool | None) -> int:
-    """The column `trashed` of what a page has shown; None: the page does not tell."""
-    if old is not None and (trashed is None or (trashed and old.trashed)):
-        return old.trashed
-    if trashed and old is not None and old.live and not old.dated:
-        return _OUTSIDE
-    return int(bool(trashed))
-
-
-def _settled(media: Media, old: _Row) -> Media:
-    """A size that was settled by reading holds as long as the record stays what it was."""
-    settled = replace(media, size=old.size)
-    same = old.live and dump_fields(settled) == old.fields and old.created == media.created.timestamp()
-    return settled if same else media

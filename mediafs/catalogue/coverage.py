@@ -65,6 +65,10 @@ class Coverage:
                 (scope_key(scope), error, now),
             )
 
+    def succeeded(self, scope: Scope) -> None:
+        """The last try to list the scope did not fail."""
+        self._db.execute("UPDATE scope SET error = NULL, failed = NULL WHERE key = ?", (scope_key(scope),))
+
     def expire_days(self, first: int, last: int, listed: float) -> None:
         """These days count as listed no later than `listed`."""
         self._db.execute(

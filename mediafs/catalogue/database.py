@@ -21,6 +21,34 @@ FIRST_DIRECTORY: Final = 1 << 40
 """Inodes from here on are directories and symlinks; below it media."""
 
 
+_PASSING: Final = frozenset(
+    (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+    )
+)
+"""Failures that come of the disk's state, or of somebody else: a file that was fine stays where it is."""
+
+_DAMAGED: Final = "damaged"
+"""Kept instead of `closed`: the file was closed in order, and is not to be trusted all the same."""
+
+
+class Untrusted(Exception):
+    """The file is of no use; the text says why. `damaged`: not only because it is another archive's."""
+
+    def __init__(self, why: str, *, damaged: bool) -> None:
+        super().__init__(why)
+        self.damaged = damaged
+
+
 class Trouble(NamedTuple):
     """A failure of the catalogue's file, for `status`."""
 
@@ -39,6 +67,7 @@ class Database:
         self._connection = connection
         self.trouble: Trouble | None = None
         """The last failure, whatever it was that failed."""
+        self._damaged = False
 
     def execute(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
         try:
@@ -54,6 +83,7 @@ class Database:
 
     def _failed(self, error: sqlite3.Error) -> MediafsError:
         failure = _failure(error)
+        self._damaged |= _is_damage(error)
         self.trouble = Trouble(failure, time.time())
         return failure
 
@@ -104,17 +134,21 @@ class Database:
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
-        """Closes the file and notes that it was closed in order."""
+        """Closes the file and notes that it was closed in order, unless it has shown that it is damaged."""
         try:
-            self.remember("closed", True)
+            self.remember("closed", _DAMAGED if self._damaged else True)
         except MediafsError as error:
             log.warning("the catalogue could not be closed in order: %s", error)
         finally:
             self._connection.close()
 
 
-def connect(path: Path, identity: str) -> Database | None:
-    """The file at `path`, made where there is none; None where it cannot be trusted."""
+def connect(path: Path, identity: str) -> Database:
+    """The file at `path`, made where there is none.
+
+    Raises Untrusted, and OSError for what says nothing about the file: somebody else has it open, or there
+    is no room for a new one.
+    """
     if not path.exists():
         path.touch(mode=0o600)
     # isolation_level None: transactions are ours, not guessed from the statements.
@@ -126,20 +160,31 @@ def connect(path: Path, identity: str) -> Database | None:
         # is listed again.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA secure_delete = ON")
-        if reason := _unusable(connection, identity):
-            log.warning("the catalogue %s %s", path, reason)
-        else:
-            database = Database(connection)
-            database.remember("closed", False)
-            return database
-    except (sqlite3.DatabaseError, MediafsError, ValueError) as error:
-        log.warning("the catalogue %s cannot be read (%s)", path, error)
-    connection.close()
-    return None
+        _check(connection, identity)
+        database = Database(connection)
+        _note_open(database)
+    except (sqlite3.DatabaseError, LocalFailure, ValueError) as error:
+        connection.close()
+        if _is_passing(error):
+            raise OSError(f"the catalogue {path} cannot be used: {error}") from error
+        raise Untrusted(f"cannot be read ({error})", damaged=True) from error
+    except Untrusted:
+        connection.close()
+        raise
+    return database
 
 
-def _unusable(connection: sqlite3.Connection, identity: str) -> str | None:
-    """Why the file cannot be trusted; an empty one gets its tables first."""
+def _note_open(database: Database) -> None:
+    """From now on it is not closed in order. On a full disk that cannot be noted, and what is known can be
+    shown all the same."""
+    try:
+        database.remember("closed", False)
+    except NoRoom as error:
+        log.warning("the catalogue can be read only: %s", error)
+
+
+def _check(connection: sqlite3.Connection, identity: str) -> None:
+    """Raises Untrusted; an empty file gets its tables first."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
         schema = files(__package__).joinpath("schema.sql").read_text("utf-8")
@@ -149,25 +194,39 @@ def _unusable(connection: sqlite3.Connection, identity: str) -> str | None:
             f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
         connection.execute("INSERT INTO meta VALUES ('identity', ?)", (json.dumps(identity),))
-        return None
+        return
     if not 1 <= version <= SCHEMA_VERSION:
-        return f"was written by another version of mediafs (schema {version})"
+        raise Untrusted(f"was written by another version of mediafs (schema {version})", damaged=False)
     kept = dict(
         connection.execute("SELECT key, value FROM meta WHERE key IN ('identity', 'closed')").fetchall()
     )
     if json.loads(kept.get("identity", "null")) != identity:
-        return "holds another archive, time zone or naming"
+        raise Untrusted("holds another archive, time zone or naming", damaged=False)
     # The check reads the whole file, so only a crash asks for it.
-    closed_in_order = json.loads(kept.get("closed", "false"))
-    if not closed_in_order and connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-        return "is damaged"
+    closed = json.loads(kept.get("closed", "false"))
+    if closed == _DAMAGED or (not closed and connection.execute("PRAGMA quick_check").fetchone()[0] != "ok"):
+        raise Untrusted("is damaged", damaged=True)
     if version < SCHEMA_VERSION:
         migrate(connection, version)
         log.info("the catalogue of an earlier version was taken over (schema %d)", version)
-    return None
 
 
 def _failure(error: sqlite3.Error) -> MediafsError:
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return NoRoom("no room on disk for the catalogue")
+    if _is_damage(error):
+        return LocalFailure("the catalogue is damaged: mount again, and it is set aside and made anew")
     return LocalFailure(f"the catalogue cannot be used: {error}")
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    # The lowest byte says what it is, those above it say where.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the failure is none of the file's."""
+    cause = error.__cause__ if isinstance(error, MediafsError) else error
+    code = getattr(cause, "sqlite_errorcode", 0)
+    return code & 0xFF in _PASSING or code in _PASSING

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 STEPS: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -27,6 +27,40 @@ STEPS: Final[Mapping[int, str]] = MappingProxyType(
             folder TEXT NOT NULL UNIQUE,
             named REAL NOT NULL
         ) WITHOUT ROWID;
+        """,
+        # The log of changes, and what media are searched by.
+        2: """
+        CREATE TABLE change (
+            start INTEGER PRIMARY KEY,
+            length INTEGER NOT NULL,
+            time REAL NOT NULL,
+            kind TEXT NOT NULL,
+            media TEXT NOT NULL,
+            name TEXT,
+            was TEXT,
+            views TEXT
+        );
+        CREATE INDEX change_media ON change(media);
+        CREATE TRIGGER media_gone AFTER UPDATE OF live ON media WHEN OLD.live AND NOT NEW.live
+        BEGIN
+            UPDATE change SET name = NULL, was = NULL, views = NULL WHERE media = NEW.id;
+        END;
+        CREATE TABLE words (
+            inode INTEGER PRIMARY KEY,
+            created REAL NOT NULL,
+            text TEXT NOT NULL
+        );
+        CREATE TABLE unworded (
+            inode INTEGER PRIMARY KEY
+        );
+        CREATE TRIGGER media_reworded AFTER UPDATE OF live, name, created, fields ON media
+        WHEN OLD.live IS NOT NEW.live OR OLD.name IS NOT NEW.name
+            OR OLD.created IS NOT NEW.created OR OLD.fields IS NOT NEW.fields
+        BEGIN
+            INSERT OR IGNORE INTO unworded
+            SELECT NEW.inode WHERE NEW.live AND NEW.inode <= (SELECT MAX(inode) FROM words);
+            DELETE FROM words WHERE inode = NEW.inode;
+        END;
         """,
     }
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ..model import ConversationId, Media, MediaId, Owner, UserId
+from ..model import Aspect, ConversationId, Media, MediaId, Owner, UserId
 
 _PLAIN = (
     "filename",
@@ -44,6 +44,28 @@ def with_kept(media: Media, kept: str) -> Media:
     values: dict[str, Any] = json.loads(kept)
     unshown = {name: value for name, value in values.items() if getattr(media, name) is None}
     return replace(media, **unshown) if unshown else media
+
+
+def with_settled(media: Media, size: int | None, created: float, fields: str) -> Media:
+    """A size that was settled by reading holds as long as the record stays what it was."""
+    settled = replace(media, size=size)
+    same = dump_fields(settled) == fields and created == media.created.timestamp()
+    return settled if same else media
+
+
+def aspect_of(was: tuple[Media, object], now: tuple[Media, object], *, renamed: bool) -> Aspect | None:
+    """What is new about a media, from two records of it, each with whether it is in the trash; None where
+    both say the same."""
+    (before, was_trashed), (after, is_trashed) = was, now
+    news = {
+        Aspect.CONTENT: before.validator != after.validator,
+        Aspect.RENAMED: renamed,
+        Aspect.RETITLED: before.title != after.title,
+        Aspect.TRASHED: bool(is_trashed) and not was_trashed,
+        Aspect.RECOVERED: bool(was_trashed) and not is_trashed,
+        Aspect.OTHER: before != after,
+    }
+    return next((aspect for aspect, holds in news.items() if holds), None)
 
 
 def load_media(id_: str, created: float, size: int | None, text: str) -> Media:

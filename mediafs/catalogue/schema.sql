@@ -99,3 +99,40 @@ CREATE TABLE crawl (
     clock INTEGER NOT NULL,                  -- the catalogue's clock at its start
     since REAL                               -- all created before this has been read; NULL: nothing
 ) WITHOUT ROWID;
+
+-- What listings found, in the order in which it was found: the lines of changes.jsonl. What names a media
+-- (name, was, views) goes when the media does; its lines keep their length.
+CREATE TABLE change (
+    start INTEGER PRIMARY KEY,               -- bytes of all lines before it, also of those that are gone
+    length INTEGER NOT NULL,                 -- bytes of its line
+    time REAL NOT NULL,                      -- when it was found
+    kind TEXT NOT NULL,
+    media TEXT NOT NULL,                     -- media.id
+    name TEXT,
+    was TEXT,                                -- the name before
+    views TEXT                               -- JSON: the directories that it was in then
+);
+CREATE INDEX change_media ON change(media);
+CREATE TRIGGER media_gone AFTER UPDATE OF live ON media WHEN OLD.live AND NOT NEW.live
+BEGIN
+    UPDATE change SET name = NULL, was = NULL, views = NULL WHERE media = NEW.id;
+END;
+
+-- What media are searched by: a row each, written when somebody searches; see words.py.
+CREATE TABLE words (
+    inode INTEGER PRIMARY KEY,
+    created REAL NOT NULL,                   -- as media.created
+    text TEXT NOT NULL
+);
+-- Media that changed since their row was written; those above the highest row have none yet.
+CREATE TABLE unworded (
+    inode INTEGER PRIMARY KEY
+);
+CREATE TRIGGER media_reworded AFTER UPDATE OF live, name, created, fields ON media
+WHEN OLD.live IS NOT NEW.live OR OLD.name IS NOT NEW.name
+    OR OLD.created IS NOT NEW.created OR OLD.fields IS NOT NEW.fields
+BEGIN
+    INSERT OR IGNORE INTO unworded
+    SELECT NEW.inode WHERE NEW.live AND NEW.inode <= (SELECT MAX(inode) FROM words);
+    DELETE FROM words WHERE inode = NEW.inode;
+END;

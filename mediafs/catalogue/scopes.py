@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..model import Conversation, Days, Everything, Recent, Scope, Trash, User
+from ..model import Conversation, Days, Everything, Recent, Scope, Search, Trash, User
 
 RECENT_COUNT: Final = 100
 """How many media `recent/` shows."""
@@ -25,6 +25,8 @@ def scope_key(scope: Scope) -> str:
             return "everything"
         case Trash():
             return "trash"
+        case Search(typed):
+            return f"search:{typed}"
 
 
 def where(scope: Scope) -> tuple[str, tuple[object, ...]]:
@@ -44,3 +46,5 @@ def where(scope: Scope) -> tuple[str, tuple[object, ...]]:
             return "1", ()
         case Trash():
             return "trashed", ()
+        case Search(typed):
+            return "NOT trashed AND inode IN (SELECT inode FROM found WHERE typed = ?)", (typed,)

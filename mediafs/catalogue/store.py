@@ -17,13 +17,16 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Final
 
+from ..errors import LocalFailure
+from .changelog import ChangeLog
 from .contents import Contents
 from .coverage import Coverage
-from .database import Database, connect
+from .database import Database, Trouble, Untrusted, connect
 from .directories import Directories
 from .filenames import NameOf
 from .humans import FolderOf
 from .views import Views
+from .words import Words
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,8 @@ _ASIDE: Final = ".set-aside-"
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """One account's archive: `contents` takes in, `coverage` remembers what was listed whole,
-    `views` answers, `directories` has the inodes of what is not a media."""
+    `views` answers, `directories` has the inodes of what is not a media, `changes` is the log of what
+    listings found, `words` searches."""
 
     path: Path
     database: Database
@@ -41,6 +45,8 @@ class Catalogue:
     coverage: Coverage
     views: Views
     directories: Directories
+    changes: ChangeLog
+    words: Words
 
     def scrub(self) -> None:
         """Nothing on this disk holds the text of what was removed before: not the file (SQLite writes zeros
@@ -65,28 +71,45 @@ def opened(
 
     `identity` says which archive it holds and by which rules. A file that is damaged, or holds
     another identity, is set aside with a warning, never trusted. Raises OSError where the folder
-    cannot be written.
+    cannot be written, or somebody else has the file open.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = connect(path, identity)
-    if database is None:
-        _set_aside(path, wall_clock())
+    try:
         database = connect(path, identity)
-    if database is None:
-        raise OSError(f"{path}: no usable catalogue can be made here")
+    except Untrusted as why:
+        database = _anew(path, identity, why, wall_clock())
     directories = Directories(database, wall_clock)
     contents = Contents(database, directories, zone=zone, name_of=name_of, folder_of=folder_of)
     try:
-        yield Catalogue(path, database, contents, Coverage(database), Views(database), directories)
+        changes = ChangeLog(database, folder_of, wall_clock)
+        coverage, views = Coverage(database), Views(database)
+        words = Words(database, path)
+        yield Catalogue(path, database, contents, coverage, views, directories, changes, words)
+        words.forget()
     finally:
         database.close()
 
 
-def _set_aside(path: Path, now: float) -> None:
+def _anew(path: Path, identity: str, why: Untrusted, now: float) -> Database:
+    """An empty catalogue instead of one that cannot be trusted, which is set aside."""
+    log.warning("the catalogue %s %s", path, why)
+    aside = _set_aside(path, now)
+    log.warning("it was set aside as %s; the archive will be listed anew", aside)
+    try:
+        database = connect(path, identity)
+    except Untrusted as still:
+        raise OSError(f"{path}: no usable catalogue can be made here: it {still}") from still
+    if why.damaged:
+        told = LocalFailure(f"the catalogue {why}: it was set aside as {aside.name} and is made anew")
+        database.trouble = Trouble(told, now)
+    return database
+
+
+def _set_aside(path: Path, now: float) -> Path:
     aside = f"{path.name}{_ASIDE}{now:.0f}"
     # The journals go along: left behind, they would be replayed into the new file.
     for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(path.with_name(aside + suffix))
-    log.warning("it was set aside as %s; the archive will be listed anew", path.with_name(aside))
+    return path.with_name(aside)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from ..model import Conversation, ConversationId, Inode, Media, MediaId, Scope, User, UserId
+from ..model import Conversation, ConversationId, Inode, Media, MediaId, Scope, Search, User, UserId
 from .database import Database
 from .records import load_media
 from .scopes import where
@@ -56,12 +56,13 @@ class Views:
         return None if row is None else Stat(*row)
 
     def children(self, scope: Scope) -> list[Stat]:
-        """The media of a scope, oldest first, as far as they are known."""
+        """The media of a scope, oldest first, as far as they are known; of a search, newest first."""
         condition, arguments = where(scope)
+        order = "created DESC, id DESC" if isinstance(scope, Search) else "created, id"
         return [
             Stat(*row)
             for row in self._db.execute(
-                f"SELECT {_STAT} FROM media WHERE live AND {condition} ORDER BY created, id", arguments
+                f"SELECT {_STAT} FROM media WHERE live AND {condition} ORDER BY {order}", arguments
             )
         ]
 

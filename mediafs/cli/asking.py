@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 
 from ..errors import MediafsError
 from ..mount import mounts
 from .common import complain, daemon_at, daemons, say
 from .exits import Exit
-from .report import words
+from .report import as_json, words
 
 
 def status(given: argparse.Namespace) -> Exit:
@@ -25,7 +24,7 @@ def status(given: argparse.Namespace) -> Exit:
                 raise
             complain(error)  # one that hangs is no reason to say nothing of the others
     if given.json:
-        say(json.dumps(reports if not given.mountpoint else reports[0], indent=2))
+        say(as_json(reports if not given.mountpoint else reports[0]).rstrip())
         return Exit.DONE
     for facts in reports:
         for line in words(facts, time.time()):

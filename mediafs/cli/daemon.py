@@ -26,7 +26,7 @@ from .common import runtime_dir
 from .exits import Exit
 from .fetching import fetch_for, inodes_of
 from .listing import day_of, sync_for
-from .report import report
+from .report import as_json, report
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +54,22 @@ async def run(job: Job, readiness: Readiness) -> None:
     cache_dir = private_cache_dir(job.cache_dir)
     kernel = KernelCaches()
     stop = trio.Event()
+    started = time.time()
+
+    def status(app: App) -> str:
+        return as_json(report(app, job.options.mountpoint, started))
+
     with (
         instance.lock(job.account.name, cache_dir, Path(job.options.mountpoint), serves=_is_mounted),
         trio.open_signal_receiver(*_ends()) as signals,
     ):
         async with (
-            running(job.account, job.cache, cache_dir, delete=job.delete, emit=kernel.tell) as app,
+            running(
+                job.account, job.cache, cache_dir, delete=job.delete, emit=kernel.tell, status=status
+            ) as app,
             trio.open_nursery() as nursery,
         ):
-            desk = _Desk(app, job, kernel, time.time())
+            desk = _Desk(app, job, kernel, started)
             path = socket_path(runtime_dir(), job.account.name, cache_dir)
             await nursery.start(_control, path, desk)
             nursery.start_soon(_stop_on_signal, signals, stop)

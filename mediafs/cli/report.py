@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from ..app import App
+from ..errors import MediafsError
 from ..mount import connection_limits
 from ..vendors import VENDORS
 
@@ -27,10 +29,8 @@ _ADVICE: Final[Mapping[str, str]] = {
 
 def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
     """Facts that JSON can hold. No secret, query string or URL but the account's base."""
-    files, total = app.catalogue.views.totals()
     remote, reading = app.source.statistics(), app.reading.statistics()
     limits = connection_limits(mountpoint)
-    whole = app.listings.whole_since()
     return {
         "account": app.account.name,
         "vendor": app.account.vendor,
@@ -38,7 +38,7 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
         "mountpoint": mountpoint,
         "pid": os.getpid(),
         "up_s": round(time.time() - started),
-        "catalogue": {"media": files, "bytes": total, "complete": whole is not None},
+        "catalogue": _catalogue_of(app),
         "credentials": remote.credentials.value,
         "requests": {
             "left": remote.limits.left,
@@ -66,6 +66,20 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
         },
         "problems": _problems(app),
     }
+
+
+def _catalogue_of(app: App) -> dict[str, Any]:
+    """What is known; of a catalogue that cannot be read nothing, and `problems` says why."""
+    try:
+        known, whole = app.tree.space(), app.listings.whole_since()
+    except MediafsError:
+        return {"media": None, "bytes": None, "complete": False}
+    return {"media": known.files, "bytes": known.used, "complete": whole is not None}
+
+
+def as_json(facts: object) -> str:
+    """The report, or several, for a program: a text that ends with a line end."""
+    return json.dumps(facts, indent=2) + "\n"
 
 
 def _problems(app: App) -> list[dict[str, Any]]:
@@ -101,6 +115,9 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
     """The report for a person."""
     requests, catalogue, reading = facts["requests"], facts["catalogue"], facts["reading"]
     complete = "every day listed" if catalogue["complete"] else "listed as far as it was looked at"
+    known = "cannot be read"
+    if catalogue["media"] is not None:
+        known = f"{catalogue['media']} media, {size(catalogue['bytes'])}; {complete}"
     left = "no limit known" if requests["left"] is None else f"{requests['left']} left"
     if requests["reset_in_s"]:
         left += f", again in {requests['reset_in_s']:.0f} s"
@@ -110,7 +127,7 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         f"  service      {facts['vendor']}, {facts['service']}",
         f"  daemon       PID {facts['pid']}, up {span(facts['up_s'])}",
         f"  credentials  {facts['credentials']}",
-        f"  catalogue    {catalogue['media']} media, {size(catalogue['bytes'])}; {complete}",
+        f"  catalogue    {known}",
         f"  requests     {spent} sent since the start; {left}",
         *_asked_for(facts, now),
         f"  reading      {reading['open']} open, {size(reading['fetched'])} fetched in"

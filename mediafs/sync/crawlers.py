@@ -26,6 +26,7 @@ from ..model import (
     Question,
     Recent,
     Scope,
+    Search,
     Trash,
     User,
 )
@@ -36,6 +37,7 @@ from .offsets import Offsets
 from .options import SyncOptions
 from .pages import Pages
 from .proofs import Proofs, UrgencyNow
+from .searches import Searches
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class Crawlers:
         self._now = wall_clock
         self.pages = self._pages = Pages(source, catalogue, proofs, emit, wall_clock)
         self.offsets = Offsets(self._pages, catalogue, options, wall_clock)
+        self.searches = Searches(source, catalogue, self._pages, options, wall_clock)
 
     async def read(self, scope: Scope, urgency: UrgencyNow) -> None:
         """Reads `scope` whole. `Everything` is the first look: where the archive begins; of a service that
@@ -96,6 +99,8 @@ class Crawlers:
                 await self._filtered(scope, urgency)
             case Recent():
                 await self._recent(urgency)
+            case Search():
+                await self.searches.read(scope, urgency)
             case Everything():
                 await self._first_look(urgency)
 

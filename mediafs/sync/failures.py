@@ -36,6 +36,12 @@ class Failures:
             self._unkept[scope] = (str(error), now)
             log.warning("the failure cannot be kept: %s", failure)
 
+    def over(self, scope: Scope) -> None:
+        """The scope was listed. A crawl that goes on after a failure makes a listing as old as its beginning,
+        so that its age does not tell."""
+        self._unkept.pop(scope, None)
+        self._catalogue.coverage.succeeded(scope)
+
     def state(self, scope: Scope) -> ListingState:
         """When the scope was last listed whole, and its last failure after that."""
         state = self._catalogue.coverage.state(scope)

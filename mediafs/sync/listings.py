@@ -20,7 +20,7 @@ import trio
 
 from ..catalogue import Catalogue, ListingState
 from ..errors import Incomplete, InvalidReply, Late, MediafsError, Unavailable
-from ..model import Change, Conversation, Days, Everything, Recent, Scope, Urgency, User
+from ..model import Change, Conversation, Days, Everything, Recent, Scope, Search, Urgency, User
 from ..source import Source
 from .crawlers import Crawlers
 from .failures import Failures
@@ -178,10 +178,16 @@ class Listings:
     def state(self, scope: Scope) -> ListingState:
         """When `scope` was last listed whole, and its last failure; a user's is also derived from days."""
         state = self._failures.state(scope)
+        if isinstance(scope, Days | Recent) and not self._source.traits.in_date_order:
+            # It is listed with everything, or not at all.
+            every = self._failures.state(Everything())
+            if every.failed is not None and (state.listed is None or every.failed > state.listed):
+                state = ListingState(state.listed, every.error, every.failed)
         if isinstance(scope, User) and self._proofs.refusal("user") is None:
             whole = self.users_since()
             if whole is not None and (state.listed is None or whole > state.listed):
-                state = ListingState(whole)
+                later = state.failed is not None and state.failed >= whole
+                state = state._replace(listed=whole) if later else ListingState(whole)
         return state
 
     def users_since(self) -> float | None:
@@ -206,6 +212,10 @@ class Listings:
         """Since when every conversation is known, in Unix seconds; None: some may not be."""
         derivable = self._source.traits.records_tell_conversation and self._options.since is None
         return self.whole_since() if derivable else None
+
+    def finds_all(self, scope: Search) -> bool:
+        """Whether a search that was made has found all there is."""
+        return self._crawlers.searches.whole(scope, archive=self.whole_since() is not None)
 
     def refusal(self, kind: str) -> str | None:
         """Why a filtered view ("conversation", "user") is refused; None: it is not."""
@@ -288,6 +298,8 @@ class Listings:
             with flight.cancel:
                 await read(flight.scope, flight.ask)
                 self._away = None
+                if not flight.peek:
+                    self._failures.over(flight.scope)
         except MediafsError as error:
             flight.error = error
             level = logging.INFO if isinstance(error, Late) else logging.WARNING

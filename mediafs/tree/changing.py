@@ -24,6 +24,7 @@ from ..model import (
     Removal,
     Requester,
     Scope,
+    Search,
     Trash,
     User,
 )
@@ -110,6 +111,10 @@ class Changing:
                 empty = not self._catalogue.views.is_populated(scope)
                 if isinstance(scope, User | Conversation) and empty:
                     self._emptied.pop(scope, None)
+            case Folder(Search() as scope):
+                # What it shows are the newest: without them, there may be others.
+                await self._listings.refresh(scope)
+                empty = not self._catalogue.views.is_populated(scope)
             case Year() | Month():
                 empty = await self._is_empty(node.dates)
             case _:

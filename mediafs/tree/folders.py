@@ -57,6 +57,8 @@ class Folders:
                     scope = Conversation(ConversationId(id_))
                     name = self._catalogue.views.human_folder(scope) or legal_id(id_)
                     yield Entry(name, self._shapes.folder(Folder(scope)))
+            case View("search"):
+                return
             case View():
                 people = dict(self._catalogue.views.people())
                 for user in self._options.users:

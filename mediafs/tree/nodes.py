@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final
 from urllib.parse import quote, unquote
 
-from ..model import Conversation, ConversationId, Days, Recent, Trash, User, UserId
+from ..model import Conversation, ConversationId, Days, Recent, Search, Trash, User, UserId
 from .days import Dates
 
 BY_DATE: Final = "by-date"
@@ -17,6 +17,8 @@ BY_CONVERSATION: Final = "by-conversation"
 BY_USER: Final = "by-user"
 RECENT: Final = "recent"
 TRASH: Final = "trash"
+HIDDEN: Final = ".mediafs"
+SEARCH: Final = "search"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """by-date, by-conversation or by-user."""
+    """by-date, by-conversation, by-user or search."""
 
     name: str
 
@@ -55,7 +57,7 @@ class Month:
 class Folder:
     """A directory that holds media: those of one scope."""
 
-    scope: Days | Conversation | User | Recent | Trash
+    scope: Days | Conversation | User | Recent | Trash | Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,20 @@ class Live:
     """One name has as many inodes as calls were ever open under it at once."""
 
 
-Node = Root | View | Year | Month | Folder | Link | Live
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """The directory of what the mount says about itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A file in it. One whose beginning was cut off is another file than before: `cut` tells them apart."""
+
+    name: str
+    cut: int = 0
+
+
+Node = Root | View | Year | Month | Folder | Link | Live | Hidden | Special
 
 
 def stored(node: Node) -> tuple[str, str]:
@@ -97,10 +112,16 @@ def stored(node: Node) -> tuple[str, str]:
             return "user", id_
         case Folder(Trash()):
             return "view", TRASH
+        case Folder(Search(typed)):
+            return "search", typed
         case Folder():
             return "view", RECENT
         case Live(User(id_), name, turn):
             return "live", f"{quote(id_, safe='')}/{name}" + (f"/{turn}" if turn else "")
+        case Hidden():
+            return "view", HIDDEN
+        case Special(name, cut):
+            return "special", f"{cut}/{name}"
         case Link(User(id_)):
             return "user-link", id_
         case Link(scope):
@@ -110,7 +131,8 @@ def stored(node: Node) -> tuple[str, str]:
 def loaded(kind: str, key: str) -> Node:
     match kind:
         case "view":
-            return {RECENT: Folder(Recent()), TRASH: Folder(Trash())}.get(key) or View(key)
+            known: dict[str, Node] = {RECENT: Folder(Recent()), TRASH: Folder(Trash()), HIDDEN: Hidden()}
+            return known.get(key) or View(key)
         case "year":
             return Year(int(key))
         case "month":
@@ -126,6 +148,11 @@ def loaded(kind: str, key: str) -> Node:
         case "live":
             id_, name, *turn = key.split("/")
             return Live(User(UserId(unquote(id_))), name, *map(int, turn))
+        case "search":
+            return Folder(Search(key))
+        case "special":
+            cut, name = key.split("/")
+            return Special(name, int(cut))
         case "user-link":
             return Link(User(UserId(key)))
         case "conversation-link":

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..catalogue import Catalogue
 from ..errors import NoAttribute, NotFound
-from ..model import Days, Everything, Inode, Media, Version
+from ..model import Days, Everything, Inode, Media, Recent, Search, Trash, Version
 from . import xattrs
 from .days import Dates
-from .nodes import Folder, Month, Node, View, Year
+from .nodes import Folder, Month, Node, Root, View, Year
 from .options import TreeOptions
 from .seams import Listings
 
 
 class Said:
-    """`dates` is the range of by-date, `cached` how many bytes of a version are held on disk."""
+    """`dates` is the range of by-date, `cached` how many bytes of a version are held on disk, `views` those
+    at the root."""
 
     def __init__(
         self,
@@ -25,12 +26,14 @@ class Said:
         dates: Callable[[], Dates],
         options: TreeOptions,
         cached: Callable[[Version], int],
+        views: Sequence[str],
     ) -> None:
         self._catalogue = catalogue
         self._listings = listings
         self._dates = dates
         self._options = options
         self._cached = cached
+        self._views = views
 
     def names(self, inode: Inode, node: Callable[[Inode], Node]) -> tuple[str, ...]:
         """What a copy takes along: small and stable attributes. `node` raises NotFound."""
@@ -69,6 +72,12 @@ class Said:
 
     def _of_directory(self, node: Node) -> dict[str, str | None]:
         match node:
+            case Root():
+                return self._of_root()
+            case Folder(Search() as scope):
+                state = self._listings.state(scope)
+                complete = state.listed is not None and self._listings.finds_all(scope)
+                return xattrs.directory_values(complete, state.listed, state.error)
             case Folder(scope):
                 state = self._listings.state(scope)
                 return xattrs.directory_values(state.listed is not None, state.listed, state.error)
@@ -81,6 +90,8 @@ class Said:
                 listed = self._listings.users_since()
                 error = self._listings.refusal("user") or self._listings.state(Everything()).error
                 return xattrs.directory_values(listed is not None, listed, error)
+            case View("search"):
+                return xattrs.directory_values(False, None, None)
             case View():
                 listed = self._listings.whole_since()
                 error = self._listings.state(Everything()).error
@@ -91,3 +102,16 @@ class Said:
                 error = self._listings.state(Everything()).error
                 return xattrs.directory_values(listed is not None, listed, error)
         return {}
+
+    def _of_root(self) -> dict[str, str | None]:
+        """As complete as the least complete view, as old as the oldest, and the first that failed."""
+        views: list[Node] = [View(name) for name in self._views]
+        views.append(Folder(Recent()))
+        if self._options.trash:
+            views.append(Folder(Trash()))
+        said = [self._of_directory(view) for view in views]
+        complete = all(each["complete"] == "true" for each in said)
+        # All in one form, so that the least text is the earliest moment.
+        listed = min((each["listed"] or "" for each in said), default="") if complete else ""
+        error = next((each["error"] for each in said if each["error"] is not None), None)
+        return {"complete": "true" if complete else "false", "listed": listed or None, "error": error}

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Protocol
 
 from ..catalogue import ListingState
-from ..model import Conversation, Edits, Inode, Media, Removal, Requester, Scope, User, UserId
+from ..model import Conversation, Edits, Inode, Media, Removal, Requester, Scope, Search, User, UserId
 
 
 class Listings(Protocol):
@@ -52,6 +52,10 @@ class Listings(Protocol):
 
     def conversations_since(self) -> float | None:
         """Since when every conversation is known, in Unix seconds; None: some may not be."""
+        ...
+
+    def finds_all(self, scope: Search) -> bool:
+        """Whether a search that was made has found all there is."""
         ...
 
     def refusal(self, kind: str) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from ..catalogue import Catalogue, Stat
-from .nodes import Link, Node, Root, stored
+from .nodes import Hidden, Link, Node, Root, stored
 from .options import TreeOptions
 from .values import ROOT, Attributes, Kind
 
@@ -38,6 +39,10 @@ class Shapes:
             attr_timeout_s=TIMEOUT_S if known else 0,
         )
 
+    def found(self, stat: Stat) -> Attributes:
+        """As `file`, by a name that the kernel is not told of when it goes."""
+        return replace(self.file(stat), entry_timeout_s=0)
+
     def folder(self, node: Node) -> Attributes:
         inode, changed = self._catalogue.directories.get(*stored(node))
         return Attributes(
@@ -46,7 +51,7 @@ class Shapes:
             size=0,
             links=1,
             modified_s=int(changed),
-            writable=self._options.changeable and not isinstance(node, Root),
+            writable=self._options.changeable and not isinstance(node, Root | Hidden),
             entry_timeout_s=TIMEOUT_S,
             attr_timeout_s=FOLDER_TIMEOUT_S,
         )

@@ -8,57 +8,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from urllib.parse import unquote
 
 from ..catalogue import Catalogue, Stat
 from ..errors import Forbidden, NotFound
 from ..model import (
     Change,
-    Conversation,
-    ConversationId,
     Inode,
     Media,
-    Recent,
     Requester,
+    Scope,
+    Search,
     Traits,
     Trash,
     User,
-    UserId,
     Version,
 )
 from ..reading import Reading
 from .ahead import Ahead
 from .changing import Changing
 from .directory import Directory
+from .finding import Finding, is_text
 from .folders import Folders
 from .kept import Kept, settle
 from .live import LiveFile, LiveNames
-from .names import id_in_folder_name, legal_id
 from .nodes import (
     BY_CONVERSATION,
     BY_DATE,
     BY_USER,
-    RECENT,
-    TRASH,
     Folder,
+    Hidden,
     Link,
     Live,
     Month,
     Node,
     Root,
+    Special,
     View,
     Year,
     date_below,
-    dates_of,
     loaded,
 )
 from .opened import OpenFile
 from .options import TreeOptions
 from .paged import Paged
-from .probes import is_probe
 from .said import Said
 from .seams import Deletions, Editing, Ids, Listings
-from .shapes import TIMEOUT_S, Shapes
+from .shapes import Shapes
+from .special import SpecialFile, SpecialFiles
 from .values import ROOT, Absent, Attributes, Entry, Kind, Space
 
 
@@ -77,7 +73,9 @@ class Tree:
         wall_clock: Callable[[], float],
         room: Callable[[], int],
         emit: Callable[[Sequence[Change]], None],
+        status: Callable[[], str] | None = None,
     ) -> None:
+        """`status` is what status.json holds."""
         self._catalogue = catalogue
         self._listings = listings
         self._reading = reading
@@ -95,8 +93,21 @@ class Tree:
         self._changing = Changing(
             catalogue, listings, deletions, editing, options, dates=self._folders.dates, emit=emit
         )
-        self._said = Said(catalogue, listings, self._folders.dates, options, reading.cached)
+        self._said = Said(catalogue, listings, self._folders.dates, options, reading.cached, self._views)
         self._live = LiveNames(catalogue, reading, ids)
+        self._special = SpecialFiles(catalogue, status, wall_clock)
+        self._finding = Finding(
+            catalogue,
+            listings,
+            ids,
+            options,
+            self._views,
+            self._shapes,
+            self._folders,
+            self._live,
+            self._special,
+            was_emptied=self._changing.was_emptied,
+        )
         self._totals: tuple[int, int, int] | None = None
         """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
         self._paged = Paged(reading)
@@ -110,71 +121,7 @@ class Tree:
 
         Raises NotFound where there is no such directory, and what listing raises.
         """
-        node = self._node(parent)
-        if not _is_text(name):
-            return Absent(TIMEOUT_S)  # a name of ours is always text
-        if is_probe(name) and not (isinstance(node, Folder) and self._catalogue.views.find(node.scope, name)):
-            return Absent(TIMEOUT_S)
-        match node:
-            case Root():
-                found = self._in_root(name)
-            case View("by-date") | Year() | Month():
-                found = self._in_dates(node, name)
-            case View("by-conversation"):
-                return await self._in_conversations(name)
-            case View():
-                return await self._in_users(name)
-            case Folder():
-                return await self._in_folder(node, name)
-            case _:
-                found = None
-        return self._shapes.folder(found) if found else Absent(self._options.fresh_for_s)
-
-    def _in_root(self, name: str) -> Node | None:
-        if name == RECENT:
-            return Folder(Recent())
-        if name == TRASH and self._options.trash:
-            return Folder(Trash())
-        return View(name) if name in self._views else None
-
-    def _in_dates(self, node: View | Year | Month, name: str) -> Node | None:
-        found = date_below(node, name)
-        return found if found is not None and self._folders.dates().overlap(dates_of(found)) else None
-
-    async def _in_conversations(self, name: str) -> Attributes | Absent:
-        views = self._catalogue.views
-        id_ = views.conversation_by_folder(name) or ConversationId(unquote(id_in_folder_name(name) or name))
-        return await self._among_humans(Conversation(id_), name, self._listings.is_named(id_))
-
-    async def _in_users(self, name: str) -> Attributes | Absent:
-        id_ = self._catalogue.views.person_by_folder(name) or UserId(unquote(id_in_folder_name(name) or name))
-        return await self._among_humans(User(id_), name, id_ in self._options.users)
-
-    async def _among_humans(self, scope: User | Conversation, name: str, named: bool) -> Attributes | Absent:
-        """`named`: the configuration names it, so that it is there without a question."""
-        is_id = self._ids.is_user_id if isinstance(scope, User) else self._ids.is_conversation_id
-        bare = name == legal_id(scope.id)
-        if not named and (not is_id(scope.id) or not (bare or id_in_folder_name(name))):
-            return Absent(TIMEOUT_S)
-        if self._changing.was_emptied(scope, name):
-            return self._shapes.folder(Folder(scope))
-        if not named and not await self._listings.exists(scope):
-            return Absent(self._options.fresh_for_s)
-        folder = self._catalogue.views.human_folder(scope)
-        if name == (folder or legal_id(scope.id)):
-            return self._shapes.folder(Folder(scope))
-        # A second name for one directory inode would confuse `pwd`.
-        return self._shapes.link(Link(scope)) if bare else Absent(self._options.fresh_for_s)
-
-    async def _in_folder(self, node: Folder, name: str) -> Attributes | Absent:
-        if isinstance(node.scope, User) and (live := self._live.find(node.scope, name)) is not None:
-            return live
-        views = self._catalogue.views
-        found = views.find(node.scope, name)
-        if found is None:
-            await self._listings.ensure_known(node.scope)
-            found = views.find(node.scope, name)
-        return self._shapes.file(found) if found else Absent(self._options.fresh_for_s)
+        return await self._finding.lookup(self._node(parent), name)
 
     # --- attributes --------------------------------------------------------------------------------
 
@@ -187,6 +134,8 @@ class Tree:
                 return self._shapes.link(node)
             case Live():
                 return self._live.attributes(node)
+            case Special():
+                return self._special.attributes(node)
         return self._shapes.folder(node)
 
     def link_target(self, inode: Inode) -> str:
@@ -219,13 +168,15 @@ class Tree:
         node = self._node(inode)
         match node:
             case Folder(scope):
+                if isinstance(scope, Search) and not self._traits.searches:
+                    await self._know_something()
                 await self._listings.ensure(scope)
                 live = self._live.of(scope) if isinstance(scope, User) and self._lists_live(scope) else []
                 always = {entry.attributes.inode: entry for entry in live}
                 views = self._catalogue.views
 
                 def take() -> list[Entry]:
-                    media = [self._entry(stat) for stat in views.children(scope)]
+                    media = [self._entry(stat, scope) for stat in views.children(scope)]
                     if not isinstance(scope, Trash):
                         self._ahead.shown(inode, media)
                     return [*live, *media]
@@ -233,7 +184,8 @@ class Tree:
                 return Directory(
                     take,
                     lambda inodes: (
-                        always | {i: self._entry(stat) for i, stat in views.again(inodes, scope).items()}
+                        always
+                        | {i: self._entry(stat, scope) for i, stat in views.again(inodes, scope).items()}
                     ),
                     lambda: self._catalogue.contents.edition,
                 )
@@ -246,6 +198,11 @@ class Tree:
                 await self._listings.look_for_the_oldest()
         return Directory(lambda: list(self._folders.below(node)))
 
+    async def _know_something(self) -> None:
+        """Where nothing has been looked at yet, finding nothing would be taken for an empty account."""
+        if self._catalogue.views.day_range() is None:
+            await self._listings.look_for_the_oldest()
+
     def _lists_live(self, user: User) -> bool:
         """Where all calls are listed, a copy is not to take along what is no call of its own."""
         return user.id in self._options.users and not self._traits.enumerable
@@ -255,8 +212,9 @@ class Tree:
         """No conversation is known, although records would tell."""
         return self._traits.records_tell_conversation and not self._listings.conversation_ids()
 
-    def _entry(self, stat: Stat) -> Entry:
-        return Entry(stat.name, self._shapes.file(stat))
+    def _entry(self, stat: Stat, scope: Scope) -> Entry:
+        shape = self._shapes.found if isinstance(scope, Search) else self._shapes.file
+        return Entry(stat.name, shape(stat))
 
     async def refresh(self, path: str) -> str:
         """Lists again what lies at `path`, relative to the mount; returns what was done, in words.
@@ -284,7 +242,9 @@ class Tree:
                 return f"{path}: listed again, {count} media"
             case Year() | Month():
                 self._listings.expire(node.dates.first, node.dates.last)
-            case View("by-conversation" | "by-user"):
+            case Hidden() | Special():
+                return f"{path}: always as it is now"
+            case View("by-conversation" | "by-user" | "search"):
                 return f"{path}: an index of what is known; refresh a folder in it"
             case _:
                 self._listings.expire(date.min, date.max)
@@ -292,10 +252,14 @@ class Tree:
 
     # --- bytes -------------------------------------------------------------------------------------
 
-    async def open(self, inode: Inode) -> OpenFile | LiveFile:
+    async def open(self, inode: Inode) -> OpenFile | LiveFile | SpecialFile:
         """No request, unless the size is not known yet. Raises NotFound, and why `settle` failed."""
-        if self._catalogue.views.stat(inode) is None and isinstance(node := self._node(inode), Live):
-            return await self._live.open(node)
+        if self._catalogue.views.stat(inode) is None:
+            match node := self._node(inode):
+                case Live():
+                    return await self._live.open(node)
+                case Special():
+                    return self._special.open(node)
         media = self._media(inode)
         version = Version.of(media, self._options.account)
         keep = self._paged.may_stay(inode, version)
@@ -377,11 +341,6 @@ class Tree:
 
 def _text(name: str) -> str:
     """Raises NotFound for a name that none of ours can be."""
-    if not _is_text(name):
+    if not is_text(name):
         raise NotFound("a name that is not UTF-8")
     return name
-
-
-def _is_text(name: str) -> bool:
-    """Bytes that are not UTF-8 arrive as lone surrogates."""
-    return not any("\ud800" <= c <= "\udfff" for c in name)

@@ -87,6 +87,7 @@ class Apizee(Defaults):
             user=UserId(self._options.user) if self._options.user not in (None, "all") else None,
             filter_names=",".join(asdict(self._options.filters).values()),
             editable=EDITABLE,
+            searches=True,
             deletable=True,
         )
 

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mediafs import catalogue
-from mediafs.catalogue import Catalogue
+from mediafs.catalogue import Catalogue, Database
+from mediafs.errors import LocalFailure, NoRoom
 from mediafs.model import (
     ChangeKind,
     Conversation,
@@ -229,6 +230,63 @@ def test_a_catalogue_that_cannot_be_trusted_is_set_aside(
         take(here, make_media(1))
     assert "set aside" in caplog.text
     assert len(list(tmp_path.glob("*.set-aside-*"))) >= 1
+
+
+def damage(path: Path) -> None:
+    """The middle of a file that was closed in order is overwritten: nothing asks for a check."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 3 // 4096 * 4096)
+        file.write(b"\xa5" * (size // 3))
+
+
+def test_damage_that_is_found_later_sets_the_catalogue_aside_at_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path) as here:
+        take(here, *(make_media(n) for n in range(500)))
+    damage(tmp_path / "catalogue.sqlite3")
+    with opened(tmp_path) as here, pytest.raises(LocalFailure, match="mount again"):
+        names(here)
+    with caplog.at_level(logging.WARNING), opened(tmp_path) as here:
+        assert names(here) == {}
+        trouble = here.database.trouble
+        assert trouble is not None
+        assert "set aside as catalogue.sqlite3.set-aside-" in str(trouble.error)
+        take(here, make_media(1))
+    assert "listed anew" in caplog.text
+    with opened(tmp_path) as here:
+        assert set(names(here)) == {"1"}
+        assert here.database.trouble is None
+
+
+def test_a_full_disk_does_not_set_a_good_catalogue_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path) as here:
+        take(here, make_media(1))
+
+    def full(self: Database, key: str, value: object) -> None:
+        raise NoRoom("no room")
+
+    monkeypatch.setattr(Database, "remember", full)
+    with caplog.at_level(logging.WARNING), opened(tmp_path) as here:
+        assert set(names(here)) == {"1"}
+    assert not list(tmp_path.glob("*.set-aside-*"))
+
+
+def test_a_catalogue_that_somebody_else_has_open_is_not_set_aside(tmp_path: Path) -> None:
+    with opened(tmp_path) as here:
+        take(here, make_media(1))
+    other = sqlite3.connect(tmp_path / "catalogue.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OSError, match="locked"), opened(tmp_path):
+        pass
+    other.execute("ROLLBACK")
+    other.close()
+    assert not list(tmp_path.glob("*.set-aside-*"))
+    with opened(tmp_path) as here:
+        assert set(names(here)) == {"1"}
 
 
 def test_the_catalogue_is_readable_by_its_owner_alone(tmp_path: Path) -> None:

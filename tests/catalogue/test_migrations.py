@@ -24,14 +24,14 @@ def inodes(here: Catalogue) -> dict[str, int]:
 
 
 def shape_of(connection: sqlite3.Connection) -> dict[str, set[tuple[object, ...]]]:
-    """The columns of every table, in whatever order, and the indexes."""
+    """The columns of every table, in whatever order, the indexes and the triggers."""
     master = connection.execute("SELECT type, name, tbl_name FROM sqlite_master").fetchall()
     shape: dict[str, set[tuple[object, ...]]] = {
         name: {row[1:] for row in connection.execute(f"PRAGMA table_info({name})")}
         for kind, name, _ in master
         if kind == "table"
     }
-    return shape | {"indexes": {row for row in master if row[0] == "index"}}
+    return shape | {"indexes": {row for row in master if row[0] in ("index", "trigger")}}
 
 
 def earlier(path: Path, version: int) -> sqlite3.Connection:

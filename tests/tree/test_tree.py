@@ -88,6 +88,7 @@ async def tree_of(
             wall_clock=lambda: rooms.clock[0],
             room=lambda: 1 << 30,
             emit=rooms.changes.extend,
+            status=lambda: f'{{"up": {rooms.clock[0]}}}\n',
         )
         yield Here(tree, rooms)
 
