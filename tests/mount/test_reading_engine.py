@@ -5,6 +5,7 @@ Docstrings are quotations from docs/SEMANTICS.md.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
@@ -147,3 +148,27 @@ def test_a_stalled_download_holds_up_nobody_else() -> None:
             assert mount.run("df", ".", timeout=5).returncode == 0
             assert not waiting.done()
             waiting.result()  # cut after 15 s, and taken up
+
+
+def test_a_content_that_shrinks_does_not_cut_a_copy_of_the_older_one() -> None:
+    """While a larger content is still open somewhere, its size is shown, for the kernel would else cut a copy
+    under way at the new end and call it whole."""
+    size, smaller = 24 * MIB, 10 * MIB
+    old = b"".join(NoiseBody(size=size, seed=0).chunks(0, size))
+    new = b"".join(NoiseBody(size=smaller, seed=77).chunks(0, smaller))
+    with films(size) as (box, mount, (film,)), film.open("rb", buffering=0) as file:
+        assert os.pread(file.fileno(), MIB, 0) == old[:MIB]
+        box.update(int(os.getxattr(film, "user.mediafs.id")), size=smaller, seed=77)
+        assert mount.mediafs("refresh", str(film.parent)).returncode == 0
+        for at in (20 * MIB, 12 * MIB, 10 * MIB - 4096, 0):
+            try:
+                got = os.pread(file.fileno(), 4096, at)
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise
+            else:
+                assert got == old[at : at + 4096]
+        assert os.fstat(file.fileno()).st_size == size
+        file.close()
+        wait_until(lambda: film.stat().st_size == smaller)
+        assert film.read_bytes() == new
