@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -92,3 +93,12 @@ def box(archive: Box) -> Iterator[Box]:
     yield archive
     archive.clear_faults()
     archive.set(conversation_parameter="conversation_id", user_parameter="user_id", strict_parameters=False)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command may say how much is logged from then on: its process would end with it."""
+    logger = logging.getLogger("mediafs")
+    level = logger.level
+    yield
+    logger.setLevel(level)
