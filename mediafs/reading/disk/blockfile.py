@@ -18,9 +18,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-import struct
-import sys
 import zlib
 from array import array
 from collections.abc import Sequence
@@ -28,12 +25,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..files import allocated, make, read_all, unlink_quietly, unlink_same, used_now, write_all
-from .bodyfile import BLOCK, LONGEST_RECORD, Damaged, Record, packed, unpacked
+from .bodyfile import BLOCK, ENTRY, Damaged, Record, blocks_of, ending, little, read_ending
 from .runs import Runs
 
 _MAGIC: Final = b"mediafs2"
-_TAIL: Final = struct.Struct("<8sQII")
-_ENTRY: Final = 4
 _AT_ONCE: Final = 1 << 20
 """Bytes that are summed and then written: still in the processor's cache by then."""
 _VECTORS: Final = 512
@@ -47,11 +42,6 @@ class Extent(NamedTuple):
     first: int
     stop: int
     data: memoryview
-
-
-def blocks_of(size: int) -> int:
-    """Of how many blocks a body of so many bytes is made."""
-    return -(-size // BLOCK)
 
 
 def checksum(data: memoryview | bytes) -> int:
@@ -72,8 +62,8 @@ class BlockFile:
         self.writable = True
         self._temporary = temporary
         self._descriptor: int | None = None
-        self._table = array("I", bytes(_ENTRY * self.blocks))
-        assert self._table.itemsize == _ENTRY
+        self._table = array("I", bytes(ENTRY * self.blocks))
+        assert self._table.itemsize == ENTRY
 
     @classmethod
     def at(cls, path: Path) -> BlockFile | None:
@@ -141,14 +131,14 @@ class BlockFile:
             else:
                 entries.append((group[0].first, sums))
         for first, sums in entries:
-            write_all(descriptor, _little(sums), self.record.size + _ENTRY * first)
+            write_all(descriptor, little(sums), self.record.size + ENTRY * first)
             self._table[first : first + len(sums)] = sums
         return self.allocated()
 
     def clear(self, first: int, stop: int) -> None:
         """Writes what the map says of these blocks anew. Raises OSError."""
         if self._descriptor is not None and self.writable and not self.dead:
-            write_all(self._descriptor, _little(self._table[first:stop]), self.record.size + _ENTRY * first)
+            write_all(self._descriptor, little(self._table[first:stop]), self.record.size + ENTRY * first)
 
     def close(self) -> None:
         """Raises OSError: what was written may not all be there, as the checksums will tell."""
@@ -163,8 +153,8 @@ class BlockFile:
         assert self._temporary is not None
         descriptor = make(self._temporary)
         try:
-            end = _ending(self.record)
-            write_all(descriptor, end, self.record.size + _ENTRY * self.blocks)
+            end = ending(_MAGIC, self.record)
+            write_all(descriptor, end, self.record.size + ENTRY * self.blocks)
             self._temporary.rename(self.path)
             if self.dead:  # it became so meanwhile: who said so may have looked for the name before
                 unlink_same(self.path, descriptor)
@@ -213,30 +203,7 @@ class BadBlocks(Exception):
 
 def read_map(descriptor: int) -> tuple[Record, array[int]]:
     """Whose body it is, and the map. Raises Damaged for what is no such file, OSError."""
-    there = os.fstat(descriptor)
-    if not stat.S_ISREG(there.st_mode):
-        raise Damaged("it is no file")
-    tail = read_all(descriptor, there.st_size - _TAIL.size, _TAIL.size) if there.st_size > _TAIL.size else b""
-    if len(tail) != _TAIL.size:
-        raise Damaged("it is too short")
-    magic, size, text_length, crc = _TAIL.unpack(tail)
-    entries = _ENTRY * blocks_of(size)
-    if magic != _MAGIC or text_length > LONGEST_RECORD:
-        raise Damaged("it has no end that is ours")
-    if there.st_size != size + entries + text_length + _TAIL.size:
-        raise Damaged("its length is not what its end says")
-    raw = read_all(descriptor, size, entries + text_length)
-    if len(raw) != entries + text_length or zlib.crc32(raw[entries:] + tail[:-4]) != crc:
-        raise Damaged("the checksum of its end does not hold")
-    try:
-        record = unpacked(raw[entries:], size)
-    except (ValueError, struct.error) as error:
-        raise Damaged(f"its record cannot be read: {error}") from error
-    table = array("I")
-    table.frombytes(raw[:entries])
-    if sys.byteorder == "big":
-        table.byteswap()
-    return record, table
+    return read_ending(descriptor, _MAGIC, sealed=False)
 
 
 def runs_of(table: array[int]) -> Runs:
@@ -252,19 +219,6 @@ def held_bytes(runs: Runs, size: int) -> int:
     blocks = blocks_of(size)
     last = runs.held_until(blocks - 1) >= blocks if blocks else False
     return runs.total * BLOCK - (blocks * BLOCK - size if last else 0)
-
-
-def _ending(record: Record) -> bytes:
-    text = b"".join(packed(record))
-    begin = _TAIL.pack(_MAGIC, record.size, len(text), 0)[:-4]
-    return text + begin + struct.pack("<I", zlib.crc32(text + begin))
-
-
-def _little(table: array[int]) -> bytes:
-    if sys.byteorder == "big":
-        table = array("I", table)
-        table.byteswap()
-    return table.tobytes()
 
 
 def _groups(extents: Sequence[Extent]) -> list[list[Extent]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import struct
 import sys
 import zlib
@@ -29,11 +30,14 @@ from ..files import read_all
 BLOCK: Final = 64 * 1024
 """What is checked together: half of the kernel's largest read, so that little is read in vain."""
 
-_MAGIC: Final = b"mediafs1"
+ENTRY: Final = 4
+"""Bytes of a checksum in a file."""
+
+MAGIC: Final = b"mediafs1"
 _TAIL: Final = struct.Struct("<8sQII")
 _TEXT: Final = struct.Struct("<I")
 _NONE: Final = 0xFFFFFFFF
-LONGEST_RECORD: Final = 64 * 1024
+_LONGEST_RECORD: Final = 64 * 1024
 
 
 class Damaged(Exception):
@@ -86,28 +90,68 @@ class Checksums:
         table = array("I", self._whole)
         if self.length % BLOCK:
             table.append(self._last)
-        return _swapped(table).tobytes()
+        return little(table)
 
 
-def _swapped(table: array[int]) -> array[int]:
+def blocks_of(size: int) -> int:
+    """Of how many blocks a body of so many bytes is made."""
+    return -(-size // BLOCK)
+
+
+def little(table: array[int]) -> bytes:
+    """A table of checksums as it stands in a file."""
+    if sys.byteorder == "big":
+        table = array("I", table)
+        table.byteswap()
+    return table.tobytes()
+
+
+def ending(magic: bytes, record: Record, table: bytes = b"") -> bytes:
+    """What follows the body, from `table` on; its last checksum is of all of that."""
+    text = b"".join(_packed(record))
+    begin = _TAIL.pack(magic, record.size, len(text), 0)[:-4]
+    return table + text + begin + struct.pack("<I", zlib.crc32(table + text + begin))
+
+
+def read_ending(descriptor: int, magic: bytes, *, sealed: bool) -> tuple[Record, array[int]]:
+    """Whose body a file holds, and the table behind it; `sealed`: its last checksum is of the table too.
+
+    Raises Damaged for what is no such file, OSError where it cannot be read.
+    """
+    there = os.fstat(descriptor)
+    if not stat.S_ISREG(there.st_mode):
+        raise Damaged("it is no file")
+    length = there.st_size
+    tail = read_all(descriptor, length - _TAIL.size, _TAIL.size) if length >= _TAIL.size else b""
+    if len(tail) != _TAIL.size:
+        raise Damaged("it is too short")
+    said, size, text_length, checksum = _TAIL.unpack(tail)
+    entries = ENTRY * blocks_of(size)
+    if said != magic or text_length > _LONGEST_RECORD:
+        raise Damaged("it has no end that is ours")
+    if length != size + entries + text_length + _TAIL.size:
+        raise Damaged("its length is not what its end says")
+    before = read_all(descriptor, size, entries + text_length)
+    proved = before if sealed else before[entries:]
+    if len(before) != entries + text_length or zlib.crc32(proved + tail[:-4]) != checksum:
+        raise Damaged("the checksum of its end does not hold")
+    try:
+        record = _unpacked(before[entries:], size)
+    except (ValueError, struct.error) as error:
+        raise Damaged(f"its record cannot be read: {error}") from error
+    table = array("I")
+    table.frombytes(before[:entries])
     if sys.byteorder == "big":
         table.byteswap()
-    return table
-
-
-def ending(record: Record, table: bytes) -> bytes:
-    """All that follows the body."""
-    text = b"".join(packed(record))
-    begin = _TAIL.pack(_MAGIC, record.size, len(text), 0)[:-4]
-    return table + text + begin + struct.pack("<I", zlib.crc32(table + text + begin))
+    return record, table
 
 
 def ending_length(size: int) -> int:
     """No more bytes than these follow a body of `size`, with a record of common length."""
-    return 4 * (-(-size // BLOCK)) + 4096
+    return ENTRY * blocks_of(size) + 4096
 
 
-def packed(record: Record) -> Iterator[bytes]:
+def _packed(record: Record) -> Iterator[bytes]:
     texts = (record.realm, record.media, record.etag, record.last_modified, "y" if record.limited else "")
     for text in (*texts, *record.validators):
         if text is None:
@@ -117,7 +161,7 @@ def packed(record: Record) -> Iterator[bytes]:
             yield _TEXT.pack(len(raw)) + raw
 
 
-def unpacked(raw: bytes, size: int) -> Record:
+def _unpacked(raw: bytes, size: int) -> Record:
     texts: list[str | None] = []
     at = 0
     while at < len(raw):
@@ -143,29 +187,14 @@ def unpacked(raw: bytes, size: int) -> Record:
 class BodyFile:
     """A whole body, open for reading. Its descriptor is the caller's."""
 
-    def __init__(self, record: Record, table: bytes) -> None:
+    def __init__(self, record: Record, checksums: array[int]) -> None:
         self.record = record
-        self._checksums = array("I")
-        self._checksums.frombytes(table)
-        _swapped(self._checksums)
+        self._checksums = checksums
 
     @classmethod
     def at(cls, descriptor: int) -> BodyFile:
         """Raises Damaged for what is not a whole body, OSError where it cannot be read."""
-        length = os.fstat(descriptor).st_size
-        tail = read_all(descriptor, length - _TAIL.size, _TAIL.size) if length >= _TAIL.size else b""
-        if len(tail) != _TAIL.size:
-            raise Damaged("it is too short")
-        magic, size, text_length, checksum = _TAIL.unpack(tail)
-        blocks = -(-size // BLOCK)
-        if magic != _MAGIC or text_length > LONGEST_RECORD:
-            raise Damaged("it has no end that is ours")
-        if length != size + 4 * blocks + text_length + _TAIL.size:
-            raise Damaged("its length is not what its end says")
-        before = read_all(descriptor, size, 4 * blocks + text_length)
-        if zlib.crc32(before + tail[:-4]) != checksum:
-            raise Damaged("the checksum of its end does not hold")
-        return cls(unpacked(before[4 * blocks :], size), before[: 4 * blocks])
+        return cls(*read_ending(descriptor, MAGIC, sealed=True))
 
     def read(self, descriptor: int, offset: int, length: int) -> bytes:
         """Bytes of the body that were checked. Raises Damaged and OSError."""

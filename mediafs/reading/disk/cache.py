@@ -41,8 +41,7 @@ from ...errors import LocalFailure
 from ...model import Media, MediaId, Version
 from ..files import unlink_quietly, unlinked
 from ..options import CacheOptions, CacheStatistics
-from .blockfile import blocks_of
-from .bodyfile import Record, ending_length, name_of
+from .bodyfile import Record, blocks_of, ending_length, name_of
 from .cachefiles import MARGIN, STEP, Filling, Whole
 from .cachefolder import PART, Found, Usage, looked_through, purge_folder, remove
 from .ledger import Grant, Held, Ledger

@@ -19,7 +19,7 @@ from ...model import Data
 from ..checks import Identity
 from ..files import allocated, make, sync_folder, unlink_quietly, unlink_same, used_now, write_all
 from ..spool import Spool
-from .bodyfile import BodyFile, Checksums, Damaged, Record, ending
+from .bodyfile import MAGIC, BodyFile, Checksums, Damaged, Record, ending
 from .ledger import Held
 
 MARGIN: Final = 64 * 1024
@@ -135,7 +135,7 @@ class Filling(Spool):
             last_modified=identity.last_modified,
             validators=tuple(dict.fromkeys((*self.record.validators, settled))),
         )
-        end = ending(record, self._checksums.table())
+        end = ending(MAGIC, record, self._checksums.table())
         if self._checksums.length != size:
             raise ValueError(f"{size} bytes were to be put, not {self._checksums.length}")
         if self._named:

@@ -17,8 +17,8 @@ import trio
 
 from ...errors import Unavailable
 from ..checks import Identity, same_content
-from .blockfile import BadBlocks, BlockFile, Extent, blocks_of, held_bytes
-from .bodyfile import BLOCK, Record
+from .blockfile import BadBlocks, BlockFile, Extent, held_bytes
+from .bodyfile import BLOCK, Record, blocks_of
 from .cachefiles import MARGIN
 from .ledger import Held, Ledger
 from .runs import Runs
