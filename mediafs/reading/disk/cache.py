@@ -49,7 +49,7 @@ from .partial import PartialBody
 from .partials import Partials
 from .pins import Pins
 from .wholes import Wholes, is_of
-from .writer import Writer
+from .writer import CLOSE_S, Writer
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,9 @@ class DiskCache:
 
     async def aclose(self) -> None:
         """Ends the writer: what was put is written, as far as there is time, nothing more is taken."""
+        if self._partials.has_early:
+            with trio.move_on_after(CLOSE_S, shield=True):
+                await self._scanned.wait()
         if await self._writer.aclose():
             self._ledger.share.end()
 

@@ -120,6 +120,11 @@ class Partials:
         self.writer.queued += len(data)
         self._early.append((body, offset, data))
 
+    @property
+    def has_early(self) -> bool:
+        """Something waits until it is known what there is room for."""
+        return bool(self._early)
+
     def put_early(self) -> None:
         """It is known by now what there is room for."""
         early, self._early = self._early, []
