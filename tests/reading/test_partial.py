@@ -901,3 +901,14 @@ async def test_a_pin_holds_for_the_next_version_too(tmp_path: Path) -> None:
         await body.wait_written()
         body.discard()
         assert cache.held(version_of(new)) == MIB
+
+
+async def test_all_who_wait_for_what_is_written_are_told(tmp_path: Path) -> None:
+    async with cache_in(tmp_path) as cache:
+        body = await opened(cache, media_of("a", 4 * MIB))
+        put(body, content_of(4 * MIB))
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(body.wait_written)
+        body.discard()

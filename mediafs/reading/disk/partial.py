@@ -319,7 +319,8 @@ class PartialBody:
         """Until all that was put is written, or was given up."""
         await trio.lowlevel.checkpoint()
         while self._waiting:
-            self._written = trio.Event()
+            if self._written.is_set():  # others may wait for it
+                self._written = trio.Event()
             await self._written.wait()
 
     # --- what goes ---------------------------------------------------------------------------------
