@@ -38,9 +38,8 @@ class Network(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        with _failing_as(httpcore.ConnectTimeout, httpcore.ConnectError):
-            with trio.fail_after(inf if timeout is None else timeout):
-                stream = await trio.open_tcp_stream(host, port, local_address=local_address)
+        with _within(timeout, httpcore.ConnectTimeout, httpcore.ConnectError):
+            stream = await trio.open_tcp_stream(host, port, local_address=local_address)
             for option in socket_options or ():
                 stream.setsockopt(*option)
         return Connection(stream, _Plain(stream))
@@ -83,10 +82,7 @@ class Connection(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self._intact = False
-        if not self._left:
-            with _failing_as(httpcore.ReadTimeout, httpcore.ReadError):
-                self._left = await self._receive(max_bytes, timeout)
-        data = self._left[:max_bytes]
+        data = (await self.peek(max_bytes, timeout))[:max_bytes]
         if self._in_head:
             data = self._head(data)
         self._left = self._left[len(data) :]
@@ -114,32 +110,21 @@ class Connection(httpcore.AsyncNetworkStream):
             buffer[:count] = self._left[:count]
             self._left = self._left[count:]
             return count
-        with (
-            _failing_as(httpcore.ReadTimeout, httpcore.ReadError),
-            trio.fail_after(inf if timeout is None else timeout),
-        ):
+        with _within(timeout, httpcore.ReadTimeout, httpcore.ReadError):
             return await self._wire.receive_into(buffer)
 
     async def peek(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """The next bytes, which stay to be read. b"": the other end has closed."""
         if not self._left:
-            with _failing_as(httpcore.ReadTimeout, httpcore.ReadError):
-                self._left = await self._receive(max_bytes, timeout)
+            buffer = memoryview(bytearray(max_bytes))
+            count = await self.receive_into(buffer, timeout)
+            self._left = bytes(buffer[:count])
         return self._left
-
-    async def _receive(self, max_bytes: int, timeout: float | None) -> bytes:
-        buffer = bytearray(max_bytes)
-        with trio.fail_after(inf if timeout is None else timeout):
-            count = await self._wire.receive_into(memoryview(buffer))
-        return bytes(memoryview(buffer)[:count])
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._in_head, self._intact = True, False
         if buffer:
-            with (
-                _failing_as(httpcore.WriteTimeout, httpcore.WriteError),
-                trio.fail_after(inf if timeout is None else timeout),
-            ):
+            with _within(timeout, httpcore.WriteTimeout, httpcore.WriteError):
                 await self._wire.send(buffer)
 
     async def aclose(self) -> None:
@@ -150,10 +135,7 @@ class Connection(httpcore.AsyncNetworkStream):
     ) -> httpcore.AsyncNetworkStream:
         wire = _Secured(self._stream, ssl_context, server_hostname)
         try:
-            with (
-                _failing_as(httpcore.ConnectTimeout, httpcore.ConnectError),
-                trio.fail_after(inf if timeout is None else timeout),
-            ):
+            with _within(timeout, httpcore.ConnectTimeout, httpcore.ConnectError):
                 await wire.shake_hands()
         except BaseException:
             await trio.aclose_forcefully(self._stream)
@@ -310,9 +292,11 @@ class _BodyStream(httpx.AsyncByteStream):
 
 
 @contextmanager
-def _failing_as(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
+def _within(timeout: float | None, late: type[Exception], broken: type[Exception]) -> Iterator[None]:
+    """So many seconds, None: without an end; failures are those of httpcore."""
     try:
-        yield
+        with trio.fail_after(inf if timeout is None else timeout):
+            yield
     except trio.TooSlowError as error:
         raise late from error
     except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
