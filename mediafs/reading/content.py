@@ -179,13 +179,9 @@ class Content:
         idle = [each for each in self.streams if each.open_ended and not self.awaited(each)]
         crowd = sum(each.open_ended for each in self.streams) - self._options.streams * len(self.readers)
         for each in idle[: max(crowd + 1, 0)] if stream.open_ended else ():
-            self._cancel(each)
+            self.cancel(each)
         self.streams.append(stream)
         self._tally.streams += 1
-
-    def give_way(self, stream: Stream) -> None:
-        """Another is more urgent."""
-        self._cancel(stream)
 
     def awaited(self, stream: Stream) -> bool:
         """Whether a read waits for it now."""
@@ -243,12 +239,8 @@ class Content:
             if wish.complete:
                 wish.wake()
 
-    def in_kernel(self, piece: Piece) -> None:
-        """The kernel has it, and nobody is to come to it any more: held here too it would be held twice."""
-        self.let_go(piece.offset, piece.stop)
-
     def let_go(self, start: int, stop: int) -> None:
-        """Memory holds these no longer."""
+        """Nobody is to come to these bytes here any more: memory holds them no longer."""
         self._blocks.forget(self.edition, start, stop)
 
     def filled(self, spool: Spooled, stop: int) -> None:
@@ -284,13 +276,9 @@ class Content:
     def ended(self, stream: Stream, error: MediafsError | None) -> None:
         """A stream's task is over."""
         self._leave(stream)
-        if stream.push is not None:
-            stream.push.end()
         self._tally.streams -= 1
         stream.error = error
         stream.ended.set()
-        if self.spool is not None and self.spool.stream is stream and not self.spool.finished:
-            self.spool = None
         if isinstance(error, Changed):
             self.fail(error)
         self._wake(stream)
@@ -342,7 +330,7 @@ class Content:
             return []
         unused = [each for each in self.streams if not self.readers or not (each.users or each.whole)]
         for stream in unused:
-            self._cancel(stream)
+            self.cancel(stream)
         if not self.readers:
             self.release()
             if self.forgotten:
@@ -353,7 +341,7 @@ class Content:
     def release(self) -> None:
         """Ends what is under way, and gives back what is held outside memory."""
         for stream in self.streams[:]:
-            self._cancel(stream)
+            self.cancel(stream)
         if self.spool is not None:
             self.spool.discard()
             self.spool = None
@@ -362,17 +350,18 @@ class Content:
             self.disk = None
         self._wake_all()
 
-    def _cancel(self, stream: Stream) -> None:
+    def cancel(self, stream: Stream) -> None:
+        """Nobody needs it, or another is more urgent: who waits for it thinks again."""
         stream.scope.cancel()
-        if stream.push is not None:
-            stream.push.end()
         self._leave(stream)
-        if self.spool is not None and self.spool.stream is stream and not self.spool.finished:
-            self.spool = None
         self._wake(stream)
 
     def _leave(self, stream: Stream) -> None:
-        """Out of `streams`; the bytes of its last block that may be shown stay held."""
+        """Nothing more comes of it; the bytes of its last block that may be shown stay held."""
+        if stream.push is not None:
+            stream.push.end()
+        if self.spool is not None and self.spool.stream is stream and not self.spool.finished:
+            self.spool = None
         if stream not in self.streams:
             return
         self.streams.remove(stream)

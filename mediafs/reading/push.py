@@ -58,10 +58,10 @@ class Push:
         pages: Pages,
         options: ReadingOptions,
         reach: Callable[[], int],
-        behind: Callable[[Piece], None],
+        behind: Callable[[int, int], None],
     ) -> None:
-        """`reach` is how far the readers of the stream have come; `behind` is told of each piece that was put
-        there, once it lies behind them."""
+        """`reach` is how far the readers of the stream have come; `behind` is told where each piece that was
+        put there begins and ends, once it lies behind them: held here too it would be held twice."""
         self._pages = pages
         self._options = options
         self._reach = reach
@@ -108,7 +108,8 @@ class Push:
 
     def _let_go(self) -> None:
         while self._put and self._put[0].stop <= self._reach():
-            self._behind(self._put.popleft())
+            piece = self._put.popleft()
+            self._behind(piece.offset, piece.stop)
 
     def end(self) -> None:
         """What was not put there yet is not wanted any more."""

@@ -168,7 +168,7 @@ class Reading:
             fetch_index=self._index_fetch(content, stream),
         )
         if content.pages is not None and stream.open_ended:
-            stream.push = Push(content.pages, self.options, lambda: stream.reach, content.in_kernel)
+            stream.push = Push(content.pages, self.options, lambda: stream.reach, content.let_go)
             self._nursery.start_soon(stream.push.run, name=f"push {stream!r} of {content.media.id}")
         self._nursery.start_soon(self._run, pump, content, name=f"{stream!r} of {content.media.id}")
 
@@ -183,16 +183,14 @@ class Reading:
         ]
         if len(parked) >= self.options.parked:
             _, content, stream = min(parked, key=lambda each: each[0])
-            content.give_way(stream)
+            content.cancel(stream)
 
     def _index_fetch(self, content: Content, stream: Stream) -> Callable[[Span], None] | None:
         """What begins to fetch the index beside the first stream of a film; None where it is not to be:
         the service counts requests, or no player waits."""
-        if content.index_sought or stream.start > 0 or not stream.open_ended:
-            return None
-        if not may_have_index(content.media) or self._source.spare(Urgency.PREFETCH) is not None:
-            return None
-        if stream.urgency is Urgency.BACKGROUND:  # no player waits
+        first = stream.open_ended and stream.start == 0 and not content.index_sought
+        for_a_player = may_have_index(content.media) and stream.urgency is not Urgency.BACKGROUND
+        if not (first and for_a_player) or self._source.spare(Urgency.PREFETCH) is not None:
             return None
         content.index_sought = True
 

@@ -140,7 +140,7 @@ async def test_a_kernel_that_takes_nothing_more_holds_nobody_back(
 
 async def test_two_who_wait_are_both_told(autojump_clock: trio.testing.MockClock) -> None:
     kernel = Slow()
-    push = Push(kernel, OPTIONS, lambda: 64 * KIB, lambda piece: None)
+    push = Push(kernel, OPTIONS, lambda: 64 * KIB, lambda start, stop: None)
     took: list[float] = []
 
     async def wait(stop: int) -> None:
