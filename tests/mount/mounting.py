@@ -65,6 +65,22 @@ class Mount:
             check=False,
         )
 
+    @contextmanager
+    def begun(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+        """A command of mediafs while it goes on."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mediafs", *map(str, arguments)],
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
     def mount(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         done = self.mediafs("mount", self.account, str(self.root), *arguments)
         if done.returncode == 0:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -20,23 +16,6 @@ from .quotations import unfounded
 from .test_requests import by_day, costing, day_of, ls, pages, truth_of
 
 FRESH = 'fresh_for = "1h"'
-
-
-@contextmanager
-def begun(mount: Mount, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """The command while it goes on."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mediafs", "sync", mount.account, *arguments],
-        env=mount.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def complete(mount: Mount, place: str) -> str:
@@ -96,7 +75,11 @@ def test_a_sync_shares_the_rate_limit_with_the_mount_and_people_go_first() -> No
     with sandbox_process(media=4000, rate_limit=25) as box:
         days = by_day(truth_of(box))
         last = max(days)
-        with mounted(box.url, lines=[FRESH]) as mount, begun(mount) as one, begun(mount) as two:
+        with (
+            mounted(box.url, lines=[FRESH]) as mount,
+            mount.begun("sync", mount.account) as one,
+            mount.begun("sync", mount.account) as two,
+        ):
 
             def waits() -> bool:
                 facts = mount.status()
@@ -132,7 +115,7 @@ def test_a_crash_at_any_page_leaves_what_was_listed(page: int) -> None:
         with prepared(box.url, lines=[FRESH]) as mount:
             assert mount.mount().returncode == 0
             box.fault("late", path="/api/v3/medias", skip=page - 1, seconds=120)
-            with begun(mount) as process:
+            with mount.begun("sync", mount.account) as process:
                 wait_until(lambda: len(listings(box)) == page, 30)
                 mount.kill()
                 out, err = process.communicate(timeout=30)

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -41,23 +40,6 @@ def filled(box: Box, sizes: Sequence[int]) -> None:
 
 def warm(mount: Mount, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return mount.mediafs("warm", *map(str, arguments))
-
-
-@contextmanager
-def begun(mount: Mount, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """The command while it goes on."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mediafs", "warm", *map(str, arguments)],
-        env=mount.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def day(mount: Mount) -> Path:
@@ -198,7 +180,7 @@ def test_what_is_pinned_stays() -> None:
 def test_a_run_that_is_interrupted_goes_on_where_it_was() -> None:
     """What was fetched stays when it is interrupted or fails: a second run fetches the rest."""
     with archive([LARGE] * 4, bytes_per_s=2 * MIB) as here:
-        with begun(here.mount, day(here.mount)) as process:
+        with here.mount.begun("warm", day(here.mount)) as process:
             wait_until(lambda: here.folder.exists() and blocks(here.folder) > 6 * MIB)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=20)
@@ -258,7 +240,7 @@ def test_the_rate_limit_is_waited_for_and_people_go_first() -> None:
     """Requests of people go first, and the service's rate limit is waited for."""
     with archive([SMALL] * 24, rate_limit=12) as here:
         paths = sorted(day(here.mount).iterdir())
-        with begun(here.mount, day(here.mount)) as process:
+        with here.mount.begun("warm", day(here.mount)) as process:
             # The last three requests of a window are left to people.
             wait_until(lambda: here.mount.status()["requests"]["left"] == 3)
             wait_until(lambda: here.mount.status()["reading"]["streams"] == 0)
