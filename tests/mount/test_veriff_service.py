@@ -28,6 +28,7 @@ from .vendor_checks import (
     digest,
     errno_of,
     everything_said,
+    far_apart,
     ids,
     inodes,
 )
@@ -260,11 +261,11 @@ TROUBLE: list[tuple[dict[str, Any], str]] = [
 
 def test_a_body_that_is_not_the_media_reaches_nobody() -> None:
     with (
-        sandbox_process("veriff", media=30, conversations=1, attempts=1, undated="none") as box,
+        sandbox_process("veriff", media=120, conversations=1, attempts=1, undated="none") as box,
         mounted_vendor(box, lines=lines_of(*sessions_of(box))) as mount,
     ):
         found = sorted(by_id(mount, "by-date").items())
-        images = [(media, path) for media, path in found if path.suffix != ".json"]
+        images = far_apart([each for each in found if each[1].suffix != ".json"])
         assert len(images) > len(TROUBLE)
         for (fault, code), (media, path) in zip(TROUBLE, images, strict=False):
             box.fault(path=f"/v1/media/{media}", times=None, **fault)

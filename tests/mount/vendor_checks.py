@@ -7,7 +7,7 @@ import hashlib
 import os
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -59,6 +59,18 @@ def by_id(mount: Mount, view: str) -> dict[str, Path]:
         assert media not in found, f"{media} is there twice: {found[media]} and {name}"
         found[media] = mount.root / name
     return found
+
+
+def far_apart(files: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Some of these, given in order of their ids, that are neighbours neither in that order nor in that of
+    their names: none is fetched ahead for who reads them one after the other."""
+    by_name = sorted(path.name for _, path in files)
+    chosen: list[tuple[int, int, tuple[str, Path]]] = []
+    for at, file in enumerate(files):
+        place = by_name.index(file[1].name)
+        if not chosen or (at - chosen[-1][0] > 4 and abs(place - chosen[-1][1]) > 4):
+            chosen.append((at, place, file))
+    return [file for _, _, file in chosen]
 
 
 def ids(mount: Mount, view: str) -> set[str]:
