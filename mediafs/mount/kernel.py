@@ -20,7 +20,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final, Protocol, cast
 
@@ -84,6 +84,7 @@ class KernelCaches:
         """Directories and contents with a call under way."""
         self._news = trio.Event()
         self._told = trio.Event()
+        """Set when a call has ended, made anew by whoever waits."""
         self._running = False
 
     def tell(self, changes: Sequence[Change]) -> None:
@@ -119,9 +120,10 @@ class KernelCaches:
         """Invalidations that wait, and those under way."""
         return self._count + len(self._contents) + len(self._at_work)
 
-    async def wait_told(self) -> None:
-        """Returns when the kernel has been told of everything."""
-        while self.pending:
+    async def wait_told(self, *, locked: Collection[Inode] = ()) -> None:
+        """Returns when the kernel has been told of everything but the names in `locked`: directories that
+        the kernel holds until the caller has answered."""
+        while self._contents or any(each not in locked for each in (*self._names, *self._at_work)):
             if self._told.is_set():  # else somebody waits for it already
                 self._told = trio.Event()
             await self._told.wait()
@@ -189,8 +191,7 @@ class KernelCaches:
     def _done(self, inode: Inode) -> None:
         self._at_work.discard(inode)
         self._news.set()
-        if not self.pending:
-            self._told.set()
+        self._told.set()
 
     def _invalidate_names(self, directory: Inode, batch: Sequence[str]) -> None:
         for name in batch:

@@ -322,12 +322,9 @@ class MountedTree(pyfuse3.Operations):
 
     @guarded(Wait.CHANGE)
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
-        await self._tree.unlink(Inode(parent_inode), os.fsdecode(name), self._callers.deletes(ctx))
-        # The names in other views, and the pages, are to be gone when `rm` returns. Not at any price: the
-        # call that takes a name away waits for whoever works in that directory, and two `rm` in two views
-        # would wait for each other.
-        with trio.move_on_after(_TOLD_S):
-            await self._kernel.wait_told()
+        parent = Inode(parent_inode)
+        await self._tree.unlink(parent, os.fsdecode(name), self._callers.deletes(ctx))
+        await self._told(parent)
 
     @guarded(Wait.CHANGE)
     async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
@@ -348,6 +345,17 @@ class MountedTree(pyfuse3.Operations):
         old = Inode(parent_inode_old), os.fsdecode(name_old)
         new = Inode(parent_inode_new), os.fsdecode(name_new)
         await self._tree.rename(old, new, requester_of(ctx))
+        await self._told(old[0], new[0])
+
+    async def _told(self, *locked: Inode) -> None:
+        """Lets the names in other views, and the pages, be gone when `rm` or `mv` returns; the kernel itself
+        holds `locked` until then.
+
+        Not at any price: the call that takes a name away waits for whoever works in that directory, and two
+        `rm` in two views would wait for each other.
+        """
+        with trio.move_on_after(_TOLD_S):
+            await self._kernel.wait_told(locked=locked)
 
     # The end.
 

@@ -326,3 +326,33 @@ async def test_it_is_told_once_the_last_call_has_come_back() -> None:
         await kernel.wait_told()
         assert len([what for what, *_ in calls.made if what != "attributes"]) == 3
         stop.set()
+
+
+async def test_what_the_kernel_holds_until_the_answer_is_not_waited_for() -> None:
+    """Else every `mv` out of the trash would last as long as the patience of who answers it."""
+    calls, stop, locked, begun = FakeCalls(), trio.Event(), threading.Event(), threading.Event()
+    kernel = KernelCaches(calls)
+    real = calls.invalidate_entry
+
+    def invalidate_entry(parent: int, name: bytes) -> None:
+        if parent == 2:
+            begun.set()
+            locked.wait(5)
+        real(parent, name)
+
+    calls.invalidate_entry = invalidate_entry  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kernel.run, stop)
+        await trio.testing.wait_all_tasks_blocked()
+        kernel.tell([_change(ChangeKind.CHANGED, 50, (2, "a"), (3, "a"))])
+        await trio.to_thread.run_sync(begun.wait)
+        kernel.tell([_change(ChangeKind.CHANGED, 50, (2, "b"), (3, "b"))])
+        with trio.fail_after(2):
+            await kernel.wait_told(locked=[Inode(2)])
+        assert {name for what, at, name, _ in calls.made if what == "entry" and at == 3} == {b"a", b"b"}
+        with trio.move_on_after(0.05) as waiting:
+            await kernel.wait_told()
+        assert waiting.cancelled_caught
+        locked.set()
+        await kernel.wait_told()
+        stop.set()
