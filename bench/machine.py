@@ -21,7 +21,7 @@ _DEBIAN: Final = {
     "openssl": "openssl",
     "fusermount3": "fuse3",
 }
-_WARMED: Final = 8 << 30
+_LEFT: Final = 2 << 30
 
 
 def missing() -> list[str]:
@@ -41,9 +41,11 @@ def missing() -> list[str]:
 
 
 def warm_memory() -> None:
-    """Touches a part of what is free: a virtual machine's host is slow to hand out a page for the first time,
+    """Touches nearly all that is free: a virtual machine's host is slow to hand out a page for the first time,
     and that would be counted against whoever comes first."""
-    size = min(_meminfo_kib("MemAvailable") * 1024 // 2, _WARMED)
+    size = _meminfo_kib("MemAvailable") * 1024 - _LEFT
+    if size <= 0:
+        return
     with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE):
         pass
 
