@@ -41,8 +41,8 @@ def missing() -> list[str]:
 
 
 def warm_memory() -> None:
-    """Touches nearly all that is free: a virtual machine's host is slow to hand out a page for the first time,
-    and that would be counted against whoever comes first."""
+    """Touches nearly all that is free: a virtual machine's host is slow to hand out a page for the first
+    time, and that would be counted against whoever comes first."""
     size = _meminfo_kib("MemAvailable") * 1024 - _LEFT
     if size <= 0:
         return

@@ -209,7 +209,10 @@ class RemoteAccount:
                 self._refuse_body(call, media.id, answer.reply)
         try:
             with self._noted(call, urgency):
-                body = _head(call, span, incoming, lambda error: self._note(call, error, urgency))
+                hurried = urgency is Urgency.PERSON
+                body = _head(
+                    call, span, incoming, lambda error: self._note(call, error, urgency), hurried=hurried
+                )
             yield body
         finally:
             await incoming.aclose()
@@ -345,7 +348,9 @@ def _ranged(call: Call, span: Span, if_range: str | None) -> Call:
     return replace(call, headers=headers)
 
 
-def _head(call: Call, span: Span, incoming: Incoming, tell: Callable[[MediafsError], None]) -> Body:
+def _head(
+    call: Call, span: Span, incoming: Incoming, tell: Callable[[MediafsError], None], *, hurried: bool
+) -> Body:
     """What the head of a 200 or 206 says. Raises InvalidReply where it cannot be right."""
     what = f"{call.operation}: the answer of {incoming.hop.host}"
     headers = incoming.headers
@@ -371,7 +376,7 @@ def _head(call: Call, span: Span, incoming: Incoming, tell: Callable[[MediafsErr
         etag=headers.get("etag"),
         last_modified=headers.get("last-modified"),
         receive_into=incoming.receiver(length, tell),
-        chunks=incoming.chunks(length, tell),
+        chunks=incoming.chunks(length, tell, hurried=hurried),
     )
 
 

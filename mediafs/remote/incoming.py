@@ -110,12 +110,17 @@ class Incoming:
             what = f"{self._hop.operation}: the answer of {self._hop.host} is larger than {limit} bytes"
             raise Failed(InvalidReply(what), None)
 
-    def chunks(self, length: int | None, tell: Callable[[MediafsError], None]) -> AsyncIterator[bytes]:
+    def chunks(
+        self, length: int | None, tell: Callable[[MediafsError], None], *, hurried: bool = True
+    ) -> AsyncIterator[bytes]:
         """The bytes as they come, exactly `length` of them where that is known; `tell` hears of failures.
+        `hurried`: somebody waits for them.
 
         Raises Unavailable where they end early or the connection breaks, Late where none comes for
         the read timeout, InvalidReply where there are too many.
         """
+        if not hurried and length is not None and (connection := self._connection()) is not None:
+            connection.expect(length)
         if self._bytes is None:
             self._bytes = self._response.aiter_raw()
         return _Chunks(self._start, self._bytes, length, tell, self._hop, self._options)

@@ -23,6 +23,7 @@ from mediafs.app import purge_bytes
 from mediafs.model import AccountName
 from mediafs.reading.disk import cache as cache_module
 from mediafs.reading.disk.cache import DiskCache
+from mediafs.reading.disk.room import Entry, Room
 from mediafs.reading.options import CacheOptions
 
 from .scripted import KIB, MIB, some_bytes, version_of
@@ -484,10 +485,31 @@ async def test_the_room_that_df_shows_is_what_one_could_get(tmp_path: Path) -> N
     await one.scan()
     assert (one.room(), one.statistics().others) == (CAP, 0)
     await fill(one, "a", 4, once=True)
-    await one._lower()
+    await one._leave_to_others()
     await other.scan()
     held = one.statistics().bytes
     assert (other.room(), other.statistics().others) == (CAP - held, held)
     await fill(other, "b", 22)
     one._ledger.shrink(for_others=True)
     assert one.room() == CAP // 2 - held
+
+
+async def test_small_files_seldom_take_a_turn_and_others_soon_have_what_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = account(tmp_path, "one"), account(tmp_path, "other")
+    await one.scan()
+    turns, turn = [], Room.turn
+
+    def counted(room: Room) -> AbstractContextManager[dict[str, Entry] | None]:
+        turns.append(room.account)
+        return turn(room)
+
+    monkeypatch.setattr(Room, "turn", counted)
+    for number in range(100):
+        assert await read_in_blocks(one, f"small {number}", 60 * KIB, number)
+    assert len(turns) < 20
+    assert note(tmp_path)["one"][0] > one.statistics().bytes
+    await one._leave_to_others()
+    await other.scan()
+    assert other.statistics().others == one.statistics().bytes

@@ -15,6 +15,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from mediafs.errors import Late, MediafsError, Unavailable
 from mediafs.model import AccountName, Span, Urgency
@@ -49,6 +50,61 @@ class Pieces:
 
     async def send(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
+
+
+class Trickle:
+    """A wire on which a kilobyte comes each quarter of a millisecond."""
+
+    def __init__(self) -> None:
+        self.receipts = 0
+
+    def answer(self, length: int) -> None:
+        self._said = HEAD % length + bytes(length)
+        self._began = trio.current_time()
+        self._given = 0
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        self.receipts += 1
+        if not self._arrived() > self._given:
+            await trio.sleep(0.00025)
+        count = min(len(buffer), self._arrived() - self._given)
+        buffer[:count] = self._said[self._given : self._given + count]
+        self._given += count
+        return count
+
+    def _arrived(self) -> int:
+        return min(len(self._said), int((trio.current_time() - self._began) / 0.00025 + 0.5) * 1000)
+
+    async def send(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+async def test_what_nobody_waits_for_may_gather(hurried: bool, autojump_clock: MockClock) -> None:
+    """Each receipt costs a turn of everything above it."""
+    length = 100_000
+    wire = Trickle()
+    wire.answer(length)
+    connection = Connection(None, wire)  # type: ignore[arg-type]
+    await connection.write(b"GET / HTTP/1.1\r\n\r\n")
+    while not connection.intact:
+        await connection.read(65536)
+    if not hurried:
+        connection.expect(length)
+    read, began = 0, trio.current_time()
+    while read < length:
+        read += len(await connection.read(65536))
+    assert read == length
+    assert wire.receipts >= 50 if hurried else wire.receipts <= 12
+    assert trio.current_time() - began < 0.032, "no later than what comes, and one gathering"
+    # The next answer over this connection is waited for.
+    wire.answer(10)
+    await connection.write(b"GET / HTTP/1.1\r\n\r\n")
+    began = trio.current_time()
+    while not connection.intact:
+        await connection.read(65536)
+    assert len(await connection.read(65536)) == 10
+    assert trio.current_time() - began < 0.002
 
 
 def _over(pieces: Sequence[bytes]) -> Connection:

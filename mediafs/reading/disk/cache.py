@@ -93,6 +93,7 @@ class DiskCache:
             with trio.move_on_after(CLOSE_S, shield=True):
                 await self._scanned.wait()
         if await self._writer.aclose():
+            self._ledger.empty_purse()
             self._ledger.share.end()
 
     # --- what is there -----------------------------------------------------------------------------
@@ -343,7 +344,7 @@ class DiskCache:
 
     def statistics(self) -> CacheStatistics:
         return CacheStatistics(
-            bytes=self._ledger.used,
+            bytes=self._ledger.taken,
             files=len(self._held),
             size=self._options.size,
             others=self._ledger.share.others,
