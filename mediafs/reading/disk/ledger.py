@@ -20,7 +20,7 @@ from .bodyfile import Record
 from .share import Share
 
 PURSE: Final = 4 << 20
-"""Bytes that are granted beforehand where there is room: each turn among the accounts costs 0.2 ms (measured),
+"""Bytes that are granted beforehand where there is room: a turn among the accounts costs 0.2 ms (measured),
 and `cp -r` takes one for every file."""
 
 AGAIN_S: Final = 1.0
