@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final
+
+import trio
 
 KIB = 1024
 MIB = 1024 * KIB
+
+HURRY_S: Final = 0.25
 
 
 _MAY_BE_NOTHING = frozenset({"memory", "whole_below", "gap", "put_after", "hole", "put_ahead", "prefetch"})
@@ -146,7 +151,25 @@ class Tally:
     gets: int = 0
     fetched: int = 0
     streams: int = 0
-    unanswered: int = 0
-    """Of these, those that wait for the service's first byte."""
+    beginners: int = 0
+    """Readers of people that wait for the first bytes they have asked for."""
+    begun: float = 0.0
+    """When the last of them did."""
     ranges: bool | None = None
     """Whether the last answer honoured ranges. None: not known yet."""
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """While a reader waits for its first bytes."""
+        self.begun = trio.current_time()
+        self.beginners += 1
+        try:
+            yield
+        finally:
+            self.beginners -= 1
+
+    @property
+    def is_hurried(self) -> bool:
+        """Somebody waits for first bytes, which need many turns of the loop; a service that lets him wait for
+        longer than `HURRY_S` needs none."""
+        return self.beginners > 0 and trio.current_time() - self.begun < HURRY_S

@@ -32,7 +32,11 @@ FAR_S: Final = 0.01
 """A service whose answer takes so long is worth another request for a round trip less, if it counts none."""
 
 MODEST: Final = 128 * 1024
-"""Bytes received at once while others wait for an answer."""
+"""Bytes received at once while others wait for their first."""
+
+TURNS: Final = 30
+"""So many turns of the loop are theirs before each of these: with 16 that begin at once, the last waits 60 ms
+for its first bytes, and 200 ms without (measured)."""
 
 LIMITED_REQUESTS: Final = 2
 """Of media of which each download counts: what a cut leaves of the one that was paid for is asked for
@@ -68,6 +72,8 @@ class Pump:
         """How long the last answer took."""
         self._replied = False
         """The service has answered with a body, whatever came of it."""
+        self._received = 0
+        """Bytes, into the assembly's own buffers."""
         self._name = f"media {content.media.id}"
 
     async def run(self) -> None:
@@ -123,7 +129,6 @@ class Pump:
         replied = False
         began = trio.current_time()
         self._tally.gets += 1
-        self._tally.unanswered += 1
         with trio.CancelScope(deadline=began + self._options.total_s) as scope:
             try:
                 async with self._source.body(
@@ -131,7 +136,6 @@ class Pump:
                 ) as body:
                     scope.deadline = inf
                     replied = self._replied = True
-                    self._tally.unanswered -= 1
                     self._answered_s = trio.current_time() - began
                     content.accept(stream, body, asked, if_range)
                     return await choose(body)(body, scope)
@@ -139,9 +143,6 @@ class Pump:
                 if content.edition.identity is None:
                     raise
                 raise Changed(f"{self._name}: gone while it was read") from error
-            finally:
-                if not replied:
-                    self._tally.unanswered -= 1
         if not replied:
             raise Late(f"{self._name}: no reply within {self._options.total_s:g} s")
         return Late(f"{self._name}: no byte for {self._options.progress_s:g} s")
@@ -320,13 +321,21 @@ class Pump:
         """Receives into the assembly's own buffer; the pieces that this completed, None at the end."""
         assert body.receive_into is not None
         if room := assembly.room():
-            # A large receipt takes the loop a millisecond. Who waits for a first byte needs many turns of it.
-            most = MODEST if self._tally.unanswered else len(room)
-            count = await body.receive_into(room[:most])
+            if self._tally.is_hurried:
+                # A large receipt takes the loop a millisecond.
+                room = room[:MODEST]
+                await self._let_others_begin()
+            count = await body.receive_into(room)
         elif count := await body.receive_into(memoryview(bytearray(1))):
             self._refuse_longer(assembly)
         self._tally.fetched += count
+        self._received += count
         return assembly.filled(count) if count else None
+
+    async def _let_others_begin(self) -> None:
+        if self._received > MODEST:
+            for _ in range(TURNS):
+                await trio.lowlevel.checkpoint()
 
     async def _in_chunks(self, body: Body, assembly: Assembly) -> list[Piece] | None:
         try:

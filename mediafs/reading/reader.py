@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Protocol
 
 import trio
@@ -14,7 +14,7 @@ from ..model import Data, Span, Urgency, Version
 from .blocks import Piece
 from .content import Content, Spooled
 from .disk import PartialBody
-from .options import ReadingOptions
+from .options import ReadingOptions, Tally
 from .plan import Fetch, goes_forward
 from .push import Pages
 from .spool import Store
@@ -41,6 +41,9 @@ class Owner(Protocol):
 
     @property
     def stores(self) -> Stores: ...
+
+    @property
+    def tally(self) -> Tally: ...
 
     def begin(self, content: Content, stream: Stream) -> None:
         """Starts a stream's task, which ends with the stream."""
@@ -143,12 +146,16 @@ class Reader:
             if offset >= stop:
                 return b""
             wish = Wish(offset, stop)
-            with self._wishing(wish):
+            with self._wishing(wish), self._beginning():
                 await self._grant(wish, Span(offset, stop))
             if (push := self._content.foremost(stop)) is not None:
                 await push.wait_put(stop)
             return wish.taken()
         raise AssertionError("unreachable: _total raises when it cuts")
+
+    def _beginning(self) -> AbstractContextManager[None]:
+        first = not self._history and self._urgency is Urgency.PERSON
+        return self._reading.tally.beginning() if first else nullcontext()
 
     @contextmanager
     def _remembered(self) -> Iterator[None]:

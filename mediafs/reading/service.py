@@ -46,7 +46,7 @@ class Reading:
         self.options = options
         self._source = source
         self._nursery = nursery
-        self._tally = Tally()
+        self.tally = Tally()
         self._blocks = Blocks(options.memory, options.block)
         self.cache = DiskCache(options.cache) if options.cache is not None else None
         """What is kept on disk; None: nothing is."""
@@ -72,7 +72,7 @@ class Reading:
                 edition or Edition(media.size),
                 options=self.options,
                 blocks=self._blocks,
-                tally=self._tally,
+                tally=self.tally,
             )
         return Reader(self, content, urgency)
 
@@ -82,7 +82,7 @@ class Reading:
         async def spool() -> Store:
             return await make_spool(self.options.spool_directory)
 
-        reader = LiveReader(self._source, media, self.options, self._tally, spool)
+        reader = LiveReader(self._source, media, self.options, self.tally, spool)
         self._nursery.start_soon(reader.run, name=repr(reader))
         return reader
 
@@ -140,9 +140,9 @@ class Reading:
         return ReadingStatistics(
             memory=self._blocks.used,
             readers=sum(len(content.readers) for content in contents) - self.prefetcher.held,
-            streams=self._tally.streams,
-            fetched=self._tally.fetched,
-            gets=self._tally.gets,
+            streams=self.tally.streams,
+            fetched=self.tally.fetched,
+            gets=self.tally.gets,
             spools=sum(content.spool is not None for content in contents),
             cache=self.cache.statistics() if self.cache is not None else None,
         )
@@ -162,7 +162,7 @@ class Reading:
             content,
             stream,
             options=self.options,
-            tally=self._tally,
+            tally=self.tally,
             stores=self.stores,
             buffers=self._buffers,
             fetch_index=self._index_fetch(content, stream),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -10,10 +11,11 @@ import trio
 import trio.testing
 
 from mediafs.errors import Changed, LocalFailure, Unavailable
-from mediafs.model import MediaId, Span, Urgency
+from mediafs.model import Media, MediaId, Span, Urgency
 from mediafs.reading import ReadingOptions, reading
 from mediafs.reading.reader import Reader
 from mediafs.reading.service import Reading
+from mediafs.source import Body
 
 from .scripted import KIB, MIB, Fault, ScriptedSource, a_media, some_bytes, version_of
 
@@ -391,3 +393,46 @@ async def test_of_many_streams_the_one_left_alone_for_longest_gives_way(
         for reader in readers:
             await reader.close()
     assert source.open_bodies == 0
+
+
+class TakesTurns(ScriptedSource):
+    """Answers for media `m2` after 300 turns of the loop."""
+
+    sent_before: int | None = None
+    """Of the other media meanwhile."""
+
+    @asynccontextmanager
+    async def body(  # type: ignore[override]
+        self, media: Media, span: Span, *, if_range: str | None = None, urgency: Urgency
+    ) -> AsyncIterator[Body]:
+        before = self.sent
+        if media.id == "m2":
+            for _ in range(300):
+                await trio.lowlevel.checkpoint()
+            self.sent_before = self.sent - before
+        async with super().body(media, span, if_range=if_range, urgency=urgency) as body:
+            yield body
+
+
+@pytest.mark.parametrize(
+    ("urgency", "most"), [(Urgency.PERSON, 2 * MIB), (Urgency.PREFETCH, 64 * MIB)], ids=["person", "ahead"]
+)
+async def test_who_begins_to_read_has_turns_between_the_receipts_of_others(
+    urgency: Urgency, most: int
+) -> None:
+    source = TakesTurns(bytes(32 * MIB), straight=True, chunk=MIB)
+    options = replace(OPTIONS, memory=128 * MIB, window=64 * MIB)
+    async with reading(source, options) as service, trio.open_nursery() as nursery:
+        first = opened(service, source.content)
+        await first.read(0, READ)
+        await first.read(READ, READ)
+        media = replace(a_media(32 * MIB), id=MediaId("m2"))
+        second = service.open(media, version_of(media), urgency=urgency)
+        nursery.start_soon(second.read, 0, READ)
+        await trio.testing.wait_all_tasks_blocked()
+        assert source.sent_before is not None
+        assert 0 < source.sent_before <= most
+        if urgency is not Urgency.PERSON:
+            assert source.sent_before > 8 * MIB
+        await first.close()
+        await second.close()
