@@ -402,7 +402,7 @@ class TakesTurns(ScriptedSource):
     """Of the other media meanwhile."""
 
     @asynccontextmanager
-    async def body(  # type: ignore[override]
+    async def body(
         self, media: Media, span: Span, *, if_range: str | None = None, urgency: Urgency
     ) -> AsyncIterator[Body]:
         before = self.sent
