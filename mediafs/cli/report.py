@@ -47,6 +47,10 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
             "waiting": remote.limits.waiting,
             "spent": {urgency.name.lower(): n for urgency, n in remote.limits.spent.items()},
             "by_operation": dict(remote.limits.spent_by_operation),
+            "today": {
+                "by_urgency": {urgency.name.lower(): n for urgency, n in remote.limits.today.items()},
+                "by_operation": dict(remote.limits.today_by_operation),
+            },
         },
         "reading": {
             "memory": reading.memory,
@@ -129,6 +133,7 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         f"  credentials  {facts['credentials']}",
         f"  catalogue    {known}",
         f"  requests     {spent} sent since the start; {left}",
+        *_spent_today(requests["today"]),
         *_asked_for(facts, now),
         f"  reading      {reading['open']} open, {size(reading['fetched'])} fetched in"
         f" {reading['requests']} requests, {size(reading['memory'])} in memory",
@@ -143,6 +148,17 @@ def words(facts: Mapping[str, Any], now: float) -> list[str]:
         if problem["advice"]:
             lines.append(f"               -> {problem['advice']}")
     return lines
+
+
+def _spent_today(today: Mapping[str, Mapping[str, int]]) -> list[str]:
+    whose = {"person": "for people", "prefetch": "ahead of them", "background": "behind"}
+    counts = today["by_urgency"]
+    shares = [f"{counts[kind]} {words}" for kind, words in whose.items() if counts.get(kind)]
+    if not shares:
+        return []
+    kinds = sorted(today["by_operation"].items(), key=lambda item: (-item[1], item[0]))
+    operations = ", ".join(f"{count} {operation}" for operation, count in kinds)
+    return [f"               {sum(counts.values())} today (UTC): {', '.join(shares)}; {operations}"]
 
 
 def _asked_for(facts: Mapping[str, Any], now: float) -> list[str]:

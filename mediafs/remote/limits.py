@@ -22,6 +22,7 @@ from ..errors import Late
 from ..model import Urgency
 from ..vendors.protocol import Pace
 from .pace import Pacer
+from .spent import Spent
 from .window import Verdict, Window
 
 _FORGETFUL_S: Final = 3600.0
@@ -39,6 +40,9 @@ class LimiterStatistics:
     spent: Mapping[Urgency, int] = field(default_factory=dict)
     """Requests since the start, by who waited for them."""
     spent_by_operation: Mapping[str, int] = field(default_factory=dict)
+    today: Mapping[Urgency, int] = field(default_factory=dict)
+    """Requests since midnight UTC, those of earlier processes included."""
+    today_by_operation: Mapping[str, int] = field(default_factory=dict)
 
 
 class Turn:
@@ -85,6 +89,7 @@ class Limiter:
         self._news = trio.Event()
         self._spent: Counter[Urgency] = Counter()
         self._by_operation: Counter[str] = Counter()
+        self._today = Spent(wall)
 
     async def turn(self, urgency: Urgency, operation: str) -> Turn:
         """Waits for the right to send one request of the kind `operation`.
@@ -111,6 +116,7 @@ class Limiter:
                     self._pacer.sent(now)
                     self._spent[urgency] += 1
                     self._by_operation[operation] += 1
+                    self._today.count(urgency, operation)
                     return Turn(self, now)
                 await self._wait(urgency, verdict, now)
         finally:
@@ -161,15 +167,18 @@ class Limiter:
             waiting=len(self._waiting),
             spent=MappingProxyType(dict(self._spent)),
             spent_by_operation=MappingProxyType(dict(self._by_operation)),
+            today=MappingProxyType(self._today.by_urgency()),
+            today_by_operation=MappingProxyType(self._today.by_operation()),
         )
 
     def export(self) -> dict[str, object]:
         """What the next process has to know, as JSON can hold it; times are Unix times."""
-        return self._window.export(trio.current_time(), self._wall())
+        return {**self._window.export(trio.current_time(), self._wall()), "today": self._today.export()}
 
     def restore(self, state: Mapping[str, object]) -> None:
         """Takes over what `export` gave in an earlier process; nonsense in it is ignored."""
         self._window.restore(state, trio.current_time(), self._wall())
+        self._today.restore(state.get("today"))
         self._announce()
 
     def _answered(self, sent_at: float, status: int, headers: Mapping[str, str]) -> None:

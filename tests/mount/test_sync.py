@@ -181,3 +181,33 @@ def test_what_is_new_is_shown_without_anybody_looking() -> None:
         assert len(ls(mount, last)) == len(before) + 1
         assert len(requests(box)) == 1
         assert "poll         every 10 s, last " in mount.mediafs("status", str(mount.root)).stdout
+
+
+def test_what_was_asked_today_is_one_account_over_syncs_mounts_and_crashes() -> None:
+    """`today` counts what `mediafs sync` and earlier mounts have asked, too; a crash loses the last
+    seconds of it.
+    """
+    with sandbox_process(media=500, rate_limit=60) as box, prepared(box.url, lines=[FRESH]) as mount:
+        assert mount.mediafs("sync", mount.account).returncode == 0
+        assert mount.mount().returncode == 0
+        path = next(iter(mount.files("by-date")))
+        (mount.root / path).read_bytes()
+        asked = len(requests(box))
+
+        def today() -> dict[str, int]:
+            counts: dict[str, int] = mount.status()["requests"]["today"]["by_operation"]
+            return counts
+
+        before = today()
+        assert sum(before.values()) == asked
+        assert before["download"] == 1
+        said = mount.mediafs("status", str(mount.root)).stdout
+        assert f"{asked} today (UTC): " in said
+        time.sleep(6)  # what is learnt is kept every five seconds
+        left = mount.status()["requests"]["left"]
+        mount.kill()
+        mount.umount()
+        assert mount.mount().returncode == 0
+        assert today() == before
+        assert mount.status()["requests"]["left"] <= left, "the window is known to the next daemon"
+        assert len(requests(box)) == asked

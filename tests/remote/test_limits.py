@@ -268,6 +268,26 @@ async def test_statistics_tell_who_spent_what(autojump_clock: MockClock) -> None
     assert told.left == 8
 
 
+async def test_what_was_spent_today_is_counted_over_restarts_until_midnight(
+    autojump_clock: MockClock,
+) -> None:
+    before = limiter()
+    await spend(before)
+    await spend(before, urgency=Urgency.BACKGROUND, operation="download")
+    after = limiter()
+    await spend(after)  # before it has heard of the other
+    after.restore(json.loads(json.dumps(before.export())))
+    told = after.statistics()
+    assert dict(told.spent) == {Urgency.PERSON: 1}
+    assert dict(told.today) == {Urgency.PERSON: 2, Urgency.BACKGROUND: 1}
+    assert dict(told.today_by_operation) == {"list": 2, "download": 1}
+    await trio.sleep(86400)
+    assert (dict(after.statistics().today), dict(after.statistics().spent)) == ({}, {Urgency.PERSON: 1})
+    tomorrow = limiter()
+    tomorrow.restore(json.loads(json.dumps(before.export())) | {"today": before._today.export()})
+    assert dict(tomorrow.statistics().today) == {}
+
+
 @pytest.mark.parametrize("mode", ["rolling", "fixed"])
 @pytest.mark.parametrize("said", [set(), {"remaining"}, {"remaining", "reset"}])
 async def test_once_the_limit_is_known_no_second_429_comes(
@@ -554,12 +574,17 @@ async def test_the_operators_minute_survives_a_restart(autojump_clock: MockClock
     assert await spend(after) == 60
 
 
+nonsense = st.none() | st.dictionaries(
+    st.sampled_from(["PERSON", "list"]), st.integers() | st.floats() | st.none() | st.booleans()
+)
+
+
 @given(
     st.dictionaries(
         st.sampled_from(
             [
                 *("format", "throttled_until", "feeling", "paced", "shown", "lapse_s", "lapsed"),
-                *("remaining", "ends", "most", "done"),
+                *("remaining", "ends", "most", "done", "today"),
             ]
         ),
         st.none()
@@ -567,7 +592,10 @@ async def test_the_operators_minute_survives_a_restart(autojump_clock: MockClock
         | st.integers()
         | st.floats()
         | st.text()
-        | st.lists(st.floats() | st.none() | st.integers()),
+        | st.lists(st.floats() | st.none() | st.integers())
+        | st.fixed_dictionaries(
+            {"day": st.just("2023-11-14"), "by_urgency": nonsense, "by_operation": nonsense}
+        ),
     ).map(lambda state: state | {"format": 1})
 )
 @settings(deadline=None)
