@@ -10,7 +10,7 @@ Invariants, true between any two calls:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 
@@ -120,10 +120,12 @@ class Contents:
         )
 
     def _insert(self, values: dict[str, object]) -> Inode:
+        # Nothing that is new is known to be in a conversation yet.
+        links = 1 if values["trashed"] else int(bool(values["dated"])) + (values["owner"] is not None)
+        values = {**values, "links": links}
         names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
         inode = self._db.execute(f"INSERT INTO media({names}) VALUES ({marks})", values).lastrowid
         assert inode is not None
-        self._count_links(Inode(inode))
         return Inode(inode)
 
     def _update(self, inode: Inode, values: dict[str, object]) -> Inode:
@@ -144,7 +146,8 @@ class Contents:
         values: dict[str, object],
         before: tuple[tuple[Inode, str], ...],
     ) -> Change:
-        places = tuple(sorted(set(before) ^ set(self._places(inode))))
+        now = self._places(inode) if old is not None else self._known_places(values, ())
+        places = tuple(sorted(set(before) ^ set(now)))
         self._directories.touch(place for place, _ in places)
         if old is None or not old.live:
             return Change(kind=ChangeKind.ADDED, inode=inode, media=media.id, places=places)
@@ -347,17 +350,22 @@ class Contents:
 
     def _places(self, inode: int) -> tuple[tuple[Inode, str], ...]:
         """The directories that were ever looked at in which a media has its name now."""
-        name, dated, day, owner, trashed = self._db.execute(
-            "SELECT name, dated, day, owner, trashed FROM media WHERE inode = ?", (inode,)
-        ).fetchone()
-        if trashed:
+        columns = "name", "dated", "day", "owner", "trashed"
+        row = self._db.execute(f"SELECT {', '.join(columns)} FROM media WHERE inode = ?", (inode,)).fetchone()
+        return self._known_places(dict(zip(columns, row, strict=True)), self._conversations_of(inode))
+
+    def _known_places(
+        self, media: Mapping[str, object], conversations: Sequence[str]
+    ) -> tuple[tuple[Inode, str], ...]:
+        """As `_places`, of a media with these columns."""
+        if media["trashed"]:
             keys = [("view", "trash")]
         else:
-            keys = [("day", str(day)), ("view", "recent")] if dated else []
-            keys += [("user", owner)] if owner is not None else []
-            keys += [("conversation", conversation) for conversation in self._conversations_of(inode)]
+            keys = [("day", str(media["day"])), ("view", "recent")] if media["dated"] else []
+            keys += [("user", str(media["owner"]))] if media["owner"] is not None else []
+            keys += [("conversation", conversation) for conversation in conversations]
         known = (self._directories.known(kind, key) for kind, key in keys)
-        return tuple((folder, name) for folder in known if folder is not None)
+        return tuple((folder, str(media["name"])) for folder in known if folder is not None)
 
     def _conversations_of(self, inode: int) -> list[str]:
         of = self._db.execute("SELECT conversation FROM member WHERE inode = ?", (inode,))

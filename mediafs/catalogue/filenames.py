@@ -31,7 +31,7 @@ class FileNames:
         base = self._name_of(media, 0)
         level = self._clash_level(base)
         while True:
-            name = self._name_of(media, level)
+            name = self._name_of(media, level) if level else base
             other = self._db.execute(
                 "SELECT base FROM media WHERE live AND name = ? AND id != ?", (name, media.id)
             ).fetchone()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from ._json import At, dump
@@ -28,7 +29,7 @@ def scrubbed(at: At, record: Mapping[str, object]) -> str:
     secrets = frozenset(
         value
         for key, value in record.items()
-        if isinstance(value, str) and len(value) >= _SHORTEST and _SECRET.search(key)
+        if isinstance(value, str) and len(value) >= _SHORTEST and _is_secret(key)
     )
     return dump(_scrub(at, dict(record), secrets, 0))
 
@@ -38,16 +39,21 @@ def _scrub(at: At, value: object, secrets: frozenset[str], depth: int) -> object
         at.refuse("the record is nested too deeply")
     if isinstance(value, dict):
         return {
-            key: _scrub(at, member, secrets, depth + 1)
+            key: _scrub(at, member, secrets, depth + 1) if isinstance(member, dict | list) else member
             for key, member in value.items()
-            if not _SECRET.search(key) and not _links(member, secrets)
+            if not _is_secret(key) and not _links(member, secrets)
         }
     if isinstance(value, list):
         return [_scrub(at, member, secrets, depth + 1) for member in value if not _links(member, secrets)]
     return value
 
 
+@lru_cache(maxsize=1024)  # all records of a service have the same few
+def _is_secret(key: str) -> bool:
+    return _SECRET.search(key) is not None
+
+
 def _links(value: object, secrets: frozenset[str]) -> bool:
-    return isinstance(value, str) and (
-        _LINK.match(value) is not None or any(secret in value for secret in secrets)
-    )
+    if not isinstance(value, str):
+        return False
+    return ("//" in value and _LINK.match(value) is not None) or any(secret in value for secret in secrets)
