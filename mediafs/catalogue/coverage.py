@@ -92,6 +92,13 @@ class Coverage:
             last = day
         return last
 
+    def listed_days(self, first: int, listed_after: float) -> list[int]:
+        """The days from `first` on that were listed after that moment, in order."""
+        days = self._db.execute(
+            "SELECT day FROM day WHERE day >= ? AND listed > ? ORDER BY day", (first, listed_after)
+        )
+        return [day for (day,) in days]
+
     def covered_days(self, first: int, last: int) -> set[int]:
         """The days in the range that were ever listed whole."""
         return {

@@ -29,6 +29,9 @@ class SyncOptions:
     small_account: int = 200
     """An account of so many media is listed whole at the first look: two pages."""
 
+    lanes: int = 8
+    """Pages of an account that are asked for at once, where no rate limit is known."""
+
     def today(self, now: float) -> date:
         return datetime.fromtimestamp(now, self.zone).date()
 

@@ -148,11 +148,20 @@ class Runs:
         run.progress = whole.progress
         try:
             while not whole.done:
-                await self._patiently(run, lambda: whole.step(run.urgency))
+                await self._patiently(run, lambda: self._on(whole, run))
         except OutOfOrder as error:
             log.info("%s", error)
             run.progress = self._crawlers.offsets.progress
             await self._patiently(run, lambda: self._by_offset(whole, run))
+
+    async def _on(self, whole: Whole, run: Run) -> None:
+        """A page; or all that are left, several at once, where the service counts no requests."""
+        if self._is_free() and (days := whole.days_to_come):
+            await whole.read(days, run.urgency, self._is_free)
+        await whole.step(run.urgency)
+
+    def _is_free(self) -> bool:
+        return self._source.spare(Urgency.BACKGROUND) is None
 
     async def _by_offset(self, whole: Whole, run: Run) -> None:
         whole.listed_otherwise(await self._crawlers.all_days_by_offset(run.urgency))

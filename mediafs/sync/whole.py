@@ -1,8 +1,7 @@
 """Every day of an account listed, oldest first, page after page: what `mediafs sync` does by date.
 
 Where it stands is kept after each page, together with the days that this page has completed: a crash costs
-one page at most. Each day counts as old as the reading of its own beginning, not as that of the first day:
-a crawl may take hours, and be interrupted for as long.
+one page at most. Days that others have listed meanwhile it leaves out.
 """
 
 from __future__ import annotations
@@ -13,36 +12,28 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from ..catalogue import RECENT_COUNT, Catalogue
-from ..model import EARLIEST, Change, Cursor, Days, Everything, MediaId, Page, Question, Recent
-from .crawl import SLACK, Position, advance
+from ..model import EARLIEST, Change, Cursor, Days, Everything, MediaId, Page, Recent
+from .crawl import Position
 from .freshness import is_younger
+from .lane import Lane, LaneReader
+from .lanes import Lanes, Range
 from .options import SyncOptions
 from .pages import Pages
 from .progress import Progress
 from .proofs import UrgencyNow
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _LONGEST_RUN: Final = 10_000
 """Media of one second: beyond so many a crash begins that second again."""
 
 
 @dataclass(slots=True, kw_only=True)
-class _Place:
-    """Where the crawl stands. `covered_from`: the days before it are whole; None: the first page tells.
+class _Place(Lane):
+    """Where the crawl stands."""
 
-    `clock` and `at`: the catalogue's clock, and the time, before the page that has read the start of
-    `covered_from`; None where the next page will.
-    """
-
-    position: Position | None
-    covered_from: date | None
     began: float
-    clock: int | None = None
-    at: float | None = None
-    resumed: bool = False
-    """The start of `covered_from` was read by an earlier process."""
-    last: frozenset[MediaId] = frozenset()
-    """Of the page before, those that the next one may show again."""
+    beside: bool = False
+    """Days that are still to come were read already: what a page says is left is more than that."""
     progress: Progress = field(default_factory=Progress)
 
 
@@ -62,10 +53,9 @@ class Whole:
         begins = options.since
         self._since = max(since, begins) if since is not None and begins is not None else since or begins
         self._from_the_start = self._since == begins
-        self._pages = pages
+        self.reader = LaneReader(pages, catalogue, options, emit, wall_clock)
         self._catalogue = catalogue
         self._options = options
-        self._emit = emit
         self._now = wall_clock
         self._key = f"sync:{self._since or ''}"
         self._place = self._kept() or self._begun()
@@ -83,9 +73,55 @@ class Whole:
         place = self._place
         self._skip(place)
         if place.position is not None:
-            await self._page(place, place.position, urgency)
+            await self._page(place, urgency)
         if place.position is None:
             self._ended(place, place.began)
+
+    @property
+    def days_to_come(self) -> list[Range]:
+        """Ranges of days, where they are worth to be read by several at once; none where they are not."""
+        place, progress = self._place, self._place.progress
+        self._skip(place)
+        if place.done or place.covered_from is None or progress.total is None:
+            return []
+        pages = (progress.total - progress.items) // self.reader.pages.limit
+        return self._gaps(place.covered_from) if pages >= 2 * self._options.lanes else []
+
+    async def read(self, days: Sequence[Range], urgency: UrgencyNow, free: Callable[[], bool]) -> None:
+        """Reads these days in no order, as long as that is `free`. Afterwards `step` goes on behind them."""
+        place = self._place
+        place.beside = True
+
+        def count(lane: Lane, page: Page) -> None:
+            progress = place.progress
+            progress.items += self.reader.count(lane, page)[0]
+            progress.pages += 1
+            progress.day = lanes.first
+            progress.share = self._share(place)
+            self._keep(place)
+
+        going = Lane(
+            position=place.position,
+            covered_from=place.covered_from,
+            clock=place.clock,
+            at=place.at,
+            resumed=place.resumed,
+            last=place.last,
+        )
+        today = self._options.today(self._now())
+        lanes = Lanes(self.reader, self._options, going, days, today=today, free=free, count=count)
+        await lanes.read(urgency)
+
+    def _gaps(self, first: date) -> list[Range]:
+        """The days from there on that were not listed since this began; what is of the future is with the
+        last."""
+        gaps: list[Range] = []
+        for ordinal in self._catalogue.coverage.listed_days(first.toordinal(), self._listed_after):
+            day = date.fromordinal(ordinal)
+            if first < day:
+                gaps.append((first, day - timedelta(days=1)))
+            first = day + timedelta(days=1)
+        return [*gaps, (first, None)] if first <= self._options.today(self._now()) else gaps
 
     def listed_otherwise(self, listed: float) -> None:
         """The days were all listed in another way; that listing is from `listed`."""
@@ -94,57 +130,19 @@ class Whole:
 
     # --- a page
 
-    async def _page(self, place: _Place, at: Position, urgency: UrgencyNow) -> None:
-        clock, asked = self._catalogue.database.tick(), self._now()
-        page = await self._pages.ask(Question(since=at.since, cursor=at.cursor), urgency)
-        position = advance(at, page)
-        if place.clock is None:
-            place.clock, place.at, place.resumed = clock, asked, False
-        changes: list[Change] = []
-        with self._catalogue.database.transaction():
-            whole_to = self._whole_to(position, page)
-            if place.covered_from is None and page.media:
-                place.covered_from = self._options.day_of(page.media[0].created)
-            elif place.covered_from is None and position is None:
-                place.covered_from = whole_to
-            if place.covered_from is not None and whole_to >= place.covered_from:
-                changes = self._cover(place, whole_to, clock)
-                # The start of the next day was on this page, unless there is no next.
-                place.clock, place.at, place.resumed = clock, asked, False
-            place.position = position
+    async def _page(self, place: _Place, urgency: UrgencyNow) -> None:
+        def keep(at: Position, page: Page) -> None:
             self._count(place, at, page)
             self._keep(place)
-        self._emit(changes)
 
-    def _whole_to(self, position: Position | None, page: Page) -> date:
-        """The last day that has been read to its end."""
-        if position is not None:
-            since = position.since
-            return self._options.day_of(since) - timedelta(days=1) if since else date.min
-        newest = self._options.day_of(page.media[-1].created) if page.media else date.min
-        return max(newest, self._options.today(self._now()))
-
-    def _cover(self, place: _Place, to: date, clock: int) -> list[Change]:
-        """The days from `covered_from` on have been read to their end: all but the first on this page alone,
-        which was asked for at `clock`."""
-        assert place.covered_from is not None
-        assert place.clock is not None
-        assert place.at is not None
-        listed = place.at if place.resumed else self._now()
-        first, last = place.covered_from.toordinal(), to.toordinal()
-        changes = self._catalogue.contents.cover_days(first, first, place.clock, listed)
-        if first < last:
-            changes += self._catalogue.contents.cover_days(first + 1, last, clock, self._now())
-        place.covered_from = to + timedelta(days=1)
-        return changes
+        await self.reader.page(place, urgency, keep)
 
     def _skip(self, place: _Place) -> None:
         """Goes on behind the days that were listed since this began, or are fresh."""
         position, first = place.position, place.covered_from
         if position is None or position.cursor is not None or first is None:
             return
-        after = min(place.began, self._now() - self._options.fresh_for_s)
-        last = self._catalogue.coverage.covered_to(first.toordinal(), after)
+        last = self._catalogue.coverage.covered_to(first.toordinal(), self._listed_after)
         if last is None:
             return
         known = self._catalogue.views.day_range()
@@ -154,22 +152,21 @@ class Whole:
         start = self._options.start_of(place.covered_from)
         place.position = Position(since=start) if last < end else None
 
+    @property
+    def _listed_after(self) -> float:
+        return min(self._place.began, self._now() - self._options.fresh_for_s)
+
     def _count(self, place: _Place, at: Position, page: Page) -> None:
         progress = place.progress
-        ids = frozenset(media.id for media in page.media)
-        again = len(ids & place.last)
-        since = place.position.since if place.position is not None else None
-        place.last = frozenset(
-            media.id for media in page.media if since is None or media.created >= since - SLACK
-        )
-        if page.total is not None and at.cursor is None:
+        new, again = self.reader.count(place, page)
+        if page.total is not None and at.cursor is None and not place.beside:
             progress.total = progress.items + page.total - again
-        progress.items += len(ids) - again
+        progress.items += new
         progress.pages += 1
         progress.day = place.covered_from
-        progress.share = self._share(place, page)
+        progress.share = self._share(place)
 
-    def _share(self, place: _Place, page: Page) -> float | None:
+    def _share(self, place: _Place) -> float | None:
         progress = place.progress
         if place.position is None:
             return 1.0
@@ -249,6 +246,7 @@ class Whole:
             "pages": progress.pages,
             "total": progress.total,
             "share": progress.share,
+            "beside": place.beside,
         }
         self._catalogue.database.remember(self._key, state)
 
@@ -271,6 +269,7 @@ class Whole:
             ),
             covered_from=covered,
             began=kept["began"],
+            beside=kept["beside"],
             clock=kept["clock"],
             at=kept["at"],
             resumed=True,
