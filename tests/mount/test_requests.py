@@ -7,10 +7,11 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 
 from mediafs.sandbox.testing import Box, sandbox_process
 
-from .mounting import Mount, mounted, wait_until
+from .mounting import Mount, mounted, requests, wait_until
 
 PAGE = 100
 """The most media that the service puts on one page."""
@@ -509,3 +510,37 @@ def test_a_429_whose_wait_fits_the_deadline_is_waited_for() -> None:
         day = scattered(days, 3)[1]
         assert asked(mount, day) == sorted(days[day])
         assert len(refusals(box, 1)) == 1
+
+
+def _in(seconds: float) -> str:
+    return format_datetime(datetime.fromtimestamp(time.time() + seconds, UTC), usegmt=True)
+
+
+WAITS: dict[str, Callable[[float], dict[str, str]]] = {
+    "Retry-After in seconds": lambda s: {"Retry-After": f"{s:.0f}"},
+    "Retry-After as a date": lambda s: {"Retry-After": _in(s)},
+    "X-RateLimit-Reset in seconds": lambda s: {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{s:.0f}"},
+    "X-RateLimit-Reset as Unix time": lambda s: {"X-RateLimit-Reset": f"{time.time() + s:.0f}"},
+}
+
+
+@pytest.mark.parametrize("said", WAITS)
+def test_a_429_is_obeyed_whatever_its_headers(said: str) -> None:
+    """Longer than the deadline: told at once, and nothing more is sent until then."""
+    with sandbox_process(media=3000) as box, limited_mount(box, deadline_s=2) as mount:
+        days = by_day(truth_of(box))
+        known, first, second = scattered(days, 3)
+        assert asked(mount, known) == sorted(days[known])
+        box.reset()
+        box.fault("status", path="/api/v3/medias", status=429, headers=WAITS[said](5))
+        began = time.monotonic()
+        assert [asked(mount, day) for day in (first, second, first)] == [errno.ETIMEDOUT] * 3
+        assert asked(mount, known) == sorted(days[known]), "what is held is shown"
+        assert time.monotonic() - began < ALLOWANCE_S, "nobody waits in vain"
+        assert len(requests(box)) == 1, "nothing hammers"
+        assert mount.status()["requests"]["throttled_until"] > time.time()
+        assert ", again in " in mount.mediafs("status", str(mount.root)).stdout
+        # Both are listed behind once the wait is over, without anybody asking again.
+        wait_until(lambda: len(requests(box)) >= 3, 30)
+        assert time.monotonic() - began > 4
+        assert asked(mount, second) == sorted(days[second])
