@@ -120,10 +120,15 @@ class Contents:
         )
 
     def _insert(self, values: dict[str, object]) -> Inode:
-        names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
-        inode = self._db.execute(f"INSERT INTO media({names}) VALUES ({marks})", values).lastrowid
+        # Nothing has listed it in a conversation yet: its links are counted without a look.
+        inode = self._db.execute(
+            "INSERT INTO media(id, dated, name, base, created, day, size, owner, seen, fields, trashed,"
+            " links)"
+            " VALUES (:id, :dated, :name, :base, :created, :day, :size, :owner, :seen, :fields, :trashed,"
+            " CASE WHEN :trashed THEN 1 ELSE :dated + (:owner IS NOT NULL) END)",
+            values,
+        ).lastrowid
         assert inode is not None
-        self._count_links(Inode(inode))
         return Inode(inode)
 
     def _update(self, inode: Inode, values: dict[str, object]) -> Inode:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from ._json import At, dump
@@ -19,6 +20,12 @@ _SHORTEST: Final = 8
 _DEEPEST: Final = 32
 
 
+@lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    """Whether a member is named like a secret. Remembered: all records of a service have the same names."""
+    return _SECRET.search(key) is not None
+
+
 def scrubbed(at: At, record: Mapping[str, object]) -> str:
     """The JSON of `record` without members that are links or are named like a secret.
 
@@ -28,7 +35,7 @@ def scrubbed(at: At, record: Mapping[str, object]) -> str:
     secrets = frozenset(
         value
         for key, value in record.items()
-        if isinstance(value, str) and len(value) >= _SHORTEST and _SECRET.search(key)
+        if isinstance(value, str) and len(value) >= _SHORTEST and _is_secret(key)
     )
     return dump(_scrub(at, dict(record), secrets, 0))
 
@@ -40,7 +47,7 @@ def _scrub(at: At, value: object, secrets: frozenset[str], depth: int) -> object
         return {
             key: _scrub(at, member, secrets, depth + 1)
             for key, member in value.items()
-            if not _SECRET.search(key) and not _links(member, secrets)
+            if not _is_secret(key) and not _links(member, secrets)
         }
     if isinstance(value, list):
         return [_scrub(at, member, secrets, depth + 1) for member in value if not _links(member, secrets)]
