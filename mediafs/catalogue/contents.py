@@ -120,11 +120,14 @@ class Contents:
         )
 
     def _insert(self, values: dict[str, object]) -> Inode:
-        # Nothing that is new is known to be in a conversation yet.
-        links = 1 if values["trashed"] else int(bool(values["dated"])) + (values["owner"] is not None)
-        values = {**values, "links": links}
-        names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
-        inode = self._db.execute(f"INSERT INTO media({names}) VALUES ({marks})", values).lastrowid
+        # Nothing has listed it in a conversation yet: its links are counted without a look.
+        inode = self._db.execute(
+            "INSERT INTO media(id, dated, name, base, created, day, size, owner, seen, fields, trashed,"
+            " links)"
+            " VALUES (:id, :dated, :name, :base, :created, :day, :size, :owner, :seen, :fields, :trashed,"
+            " CASE WHEN :trashed THEN 1 ELSE :dated + (:owner IS NOT NULL) END)",
+            values,
+        ).lastrowid
         assert inode is not None
         return Inode(inode)
 

@@ -37,6 +37,10 @@ _PASSING: Final = frozenset(
 )
 """Failures that come of the disk's state, or of somebody else: a file that was fine stays where it is."""
 
+_JOURNAL_PAGES: Final = 8192
+"""The journal is written into the file when it is 32 MiB long: a crawl changes the same pages of the indexes
+again and again, and with SQLite's own 4 MiB most of its time went into writing each of them each time."""
+
 _DAMAGED: Final = "damaged"
 """Kept instead of `closed`: the file was closed in order, and is not to be trusted all the same."""
 
@@ -160,6 +164,7 @@ def connect(path: Path, identity: str) -> Database:
         # is listed again.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA secure_delete = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
         _check(connection, identity)
         database = Database(connection)
         _note_open(database)

@@ -48,9 +48,12 @@ class FileNames:
 
     def _rename_all(self, base: str, level: int, besides: MediaId) -> list[Renamed]:
         renamed: list[Renamed] = []
+        columns = "inode, name, id, created, size, fields"
         for inode, before, id_, created, size, fields in self._db.execute(
-            "SELECT inode, name, id, created, size, fields FROM media WHERE live AND base = ? AND id != ?",
-            (base, besides),
+            f"SELECT {columns} FROM media WHERE live AND name = :base AND base = :base AND id != :besides"
+            f" UNION ALL SELECT {columns} FROM media"
+            " WHERE live AND name IS NOT base AND base = :base AND id != :besides",
+            {"base": base, "besides": besides},
         ).fetchall():
             name = self._name_of(load_media(id_, created, size, fields), level)
             self._db.execute("UPDATE media SET name = ? WHERE inode = ?", (name, inode))
@@ -60,7 +63,8 @@ class FileNames:
     def forget_unused(self, base: str) -> None:
         """The last media of that base is gone: a name may have been made of a title."""
         self._db.execute(
-            "DELETE FROM clash WHERE base = ?"
-            " AND NOT EXISTS (SELECT 1 FROM media WHERE live AND media.base = clash.base)",
-            (base,),
+            "DELETE FROM clash WHERE base = :base"
+            " AND NOT EXISTS (SELECT 1 FROM media WHERE live AND name = :base AND base = :base)"
+            " AND NOT EXISTS (SELECT 1 FROM media WHERE live AND name IS NOT base AND base = :base)",
+            {"base": base},
         )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 STEPS: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -60,6 +60,33 @@ STEPS: Final[Mapping[int, str]] = MappingProxyType(
             INSERT OR IGNORE INTO unworded
             SELECT NEW.inode WHERE NEW.live AND NEW.inode <= (SELECT MAX(inode) FROM words);
             DELETE FROM words WHERE inode = NEW.inode;
+        END;
+        """,
+        # Archives of a million media: listings out of an index alone, totals without counting.
+        3: """
+        DROP INDEX media_day;
+        DROP INDEX media_owner;
+        DROP INDEX media_base;
+        CREATE INDEX media_renamed ON media(base) WHERE live AND name IS NOT base;
+        CREATE INDEX media_by_day ON media(day, created, id, name, size, links, live, dated)
+            WHERE live AND dated;
+        CREATE INDEX media_by_owner ON media(owner, created, id, name, size, links, live, trashed)
+            WHERE live;
+        CREATE TABLE total (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            media INTEGER NOT NULL,
+            bytes INTEGER NOT NULL
+        );
+        INSERT INTO total SELECT 1, COUNT(*), COALESCE(SUM(size), 0) FROM media WHERE live;
+        CREATE TRIGGER media_came AFTER INSERT ON media
+        BEGIN
+            UPDATE total SET media = media + NEW.live, bytes = bytes + NEW.live * COALESCE(NEW.size, 0);
+        END;
+        CREATE TRIGGER media_recounted AFTER UPDATE OF live, size ON media
+        WHEN OLD.live IS NOT NEW.live OR OLD.size IS NOT NEW.size
+        BEGIN
+            UPDATE total SET media = media + NEW.live - OLD.live,
+                bytes = bytes + NEW.live * COALESCE(NEW.size, 0) - OLD.live * COALESCE(OLD.size, 0);
         END;
         """,
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from ..model import Aspect, ConversationId, Media, MediaId, Owner, UserId
 
@@ -27,16 +28,23 @@ _PLAIN = (
     "locator",
     "record",
 )
+_plain: Final = attrgetter(*_PLAIN)
+
+_ENCODED: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+"""Made once: `json.dumps` makes an encoder a call where it is told more than its defaults."""
 
 
 def dump_fields(media: Media) -> str:
     """The same media gives the same text: a changed record is found by comparing."""
-    fields: dict[str, Any] = {key: getattr(media, key) for key in _PLAIN}
-    fields["extra"] = media.extra or None
-    fields["download_once"] = media.download_once or None
+    told = zip(_PLAIN, _plain(media), strict=True)
+    fields: dict[str, Any] = {key: value for key, value in told if value is not None}
+    if media.extra:
+        fields["extra"] = media.extra
+    if media.download_once:
+        fields["download_once"] = True
     if media.owner is not None:
         fields["owner"] = [media.owner.id, media.owner.name]
-    return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False, sort_keys=True)
+    return _ENCODED(fields)
 
 
 def with_kept(media: Media, kept: str) -> Media:

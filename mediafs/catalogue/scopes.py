@@ -34,6 +34,8 @@ def where(scope: Scope) -> tuple[str, tuple[object, ...]]:
         case Days(first, last):
             if last is None:
                 return "dated AND day >= ?", (first.toordinal(),)
+            if first == last:  # an equality: the index is in the order of a listing then
+                return "dated AND day = ?", (first.toordinal(),)
             return "dated AND day BETWEEN ? AND ?", (first.toordinal(), last.toordinal())
         case Conversation(id_):
             return "NOT trashed AND inode IN (SELECT inode FROM member WHERE conversation = ?)", (id_,)

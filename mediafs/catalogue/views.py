@@ -59,12 +59,10 @@ class Views:
         """The media of a scope, oldest first, as far as they are known; of a search, newest first."""
         condition, arguments = where(scope)
         order = "created DESC, id DESC" if isinstance(scope, Search) else "created, id"
-        return [
-            Stat(*row)
-            for row in self._db.execute(
-                f"SELECT {_STAT} FROM media WHERE live AND {condition} ORDER BY {order}", arguments
-            )
-        ]
+        rows = self._db.execute(
+            f"SELECT {_STAT} FROM media WHERE live AND {condition} ORDER BY {order}", arguments
+        )
+        return list(map(Stat._make, rows))
 
     def count(self, scope: Scope) -> int:
         condition, arguments = where(scope)
@@ -78,8 +76,9 @@ class Views:
         for i in range(0, len(inodes), 500):
             some = inodes[i : i + 500]
             marks = ",".join("?" * len(some))
+            # NOT INDEXED: else an index that holds all of the scope is read from end to end for these few.
             rows = self._db.execute(
-                f"SELECT {_STAT} FROM media WHERE inode IN ({marks}) AND live AND {condition}",
+                f"SELECT {_STAT} FROM media NOT INDEXED WHERE inode IN ({marks}) AND live AND {condition}",
                 (*some, *arguments),
             )
             found.update((row[0], Stat(*row)) for row in rows)
@@ -87,8 +86,15 @@ class Views:
 
     def media_days(self, first: int, last: int) -> set[int]:
         """The days in the range that have media, as far as they are known."""
+        # From one day to the next in the index: DISTINCT would read every media of the range.
         rows = self._db.execute(
-            "SELECT DISTINCT day FROM media WHERE live AND dated AND day BETWEEN ? AND ?", (first, last)
+            "WITH RECURSIVE filled(day) AS ("
+            " SELECT (SELECT MIN(day) FROM media WHERE live AND dated AND day >= :first)"
+            " UNION ALL"
+            " SELECT (SELECT MIN(day) FROM media WHERE live AND dated AND day > filled.day) FROM filled"
+            " WHERE filled.day < :last)"
+            " SELECT day FROM filled WHERE day <= :last",
+            {"first": first, "last": last},
         )
         return {day for (day,) in rows}
 
@@ -133,12 +139,17 @@ class Views:
 
     def conversations(self) -> list[str]:
         """Ids of the conversations that are known to have media."""
-        return [
-            id_
-            for (id_,) in self._db.execute(
-                "SELECT DISTINCT conversation FROM member JOIN media USING (inode) WHERE NOT trashed"
-            )
-        ]
+        # As `media_days`; most conversations are in no trash, so their first member tells.
+        rows = self._db.execute(
+            "WITH RECURSIVE known(id) AS ("
+            " SELECT (SELECT MIN(conversation) FROM member)"
+            " UNION ALL"
+            " SELECT (SELECT MIN(conversation) FROM member WHERE conversation > known.id) FROM known"
+            " WHERE known.id IS NOT NULL)"
+            " SELECT id FROM known WHERE EXISTS ("
+            "SELECT 1 FROM member JOIN media USING (inode) WHERE conversation = known.id AND NOT trashed)"
+        )
+        return [id_ for (id_,) in rows]
 
     def conversations_of(self, inode: Inode) -> list[str]:
         return [
@@ -156,7 +167,5 @@ class Views:
 
     def totals(self) -> tuple[int, int]:
         """How many media are known, and the sum of their known sizes in bytes."""
-        count, total = self._db.execute(
-            "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM media WHERE live"
-        ).fetchone()
-        return int(count), int(total)
+        media, size = self._db.execute("SELECT media, bytes FROM total").fetchone()
+        return int(media), int(size)

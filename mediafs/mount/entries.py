@@ -44,7 +44,9 @@ class Dress:
             for kind in Kind
             for writable in (True, False)
         }
-        self._templates = {kind: self._preset(kind) for kind in Kind}
+        self._lent = pyfuse3.EntryAttributes()
+        self._lent_as: tuple[object, ...] = ()
+        """What the entries of a listing have in common, as `_lent` has it."""
 
     def mode(self, attributes: Attributes) -> int:
         """st_mode, file type included."""
@@ -52,37 +54,42 @@ class Dress:
 
     def entry(self, attributes: Attributes) -> pyfuse3.EntryAttributes:
         """A new entry, the caller's own."""
-        return self._filled(self._preset(attributes.kind), attributes)
-
-    def lent_entry(self, attributes: Attributes) -> pyfuse3.EntryAttributes:
-        """An entry that the next call overwrites: four times as fast, for `readdir_reply`, which
-        copies it at once. Nothing may await between this call and that one."""
-        return self._filled(self._templates[attributes.kind], attributes)
-
-    def _preset(self, kind: Kind) -> pyfuse3.EntryAttributes:
         entry = pyfuse3.EntryAttributes()
         entry.st_uid = self._uid
         entry.st_gid = self._gid
         entry.st_rdev = 0
         entry.generation = 0  # inodes are never reused
-        entry.st_blksize = _DIRECTORY_BLOCK if kind is Kind.DIRECTORY else _FILE_BLOCK
-        entry.st_nlink = 1
-        return entry
-
-    def _filled(self, entry: pyfuse3.EntryAttributes, attributes: Attributes) -> pyfuse3.EntryAttributes:
+        is_directory = attributes.kind is Kind.DIRECTORY
+        entry.st_blksize = _DIRECTORY_BLOCK if is_directory else _FILE_BLOCK
+        # Directories keep 1: `find` then draws no conclusion about subdirectories from it.
+        entry.st_nlink = 1 if is_directory else attributes.links
         entry.st_ino = attributes.inode
-        entry.st_mode = self._modes[attributes.kind, attributes.writable]
+        entry.st_mode = self.mode(attributes)
         entry.st_size = attributes.size
         entry.st_blocks = -(-attributes.size // _UNIT)
-        if attributes.kind is not Kind.DIRECTORY:
-            # Directories keep 1: `find` then draws no conclusion about subdirectories from it.
-            entry.st_nlink = attributes.links
         when_ns = attributes.modified_s * _NS
         entry.st_mtime_ns = when_ns
         entry.st_ctime_ns = when_ns
         entry.st_atime_ns = when_ns
         entry.entry_timeout = attributes.entry_timeout_s
         entry.attr_timeout = attributes.attr_timeout_s
+        return entry
+
+    def lent_entry(self, attributes: Attributes) -> pyfuse3.EntryAttributes:
+        """An entry that the next call overwrites: four times as fast. It is for `readdir_reply`, and for a
+        handler's answer, which pyfuse3 sends as soon as it has it: nothing may await in between."""
+        inode, kind, size, links, modified_s, writable, entry_timeout_s, attr_timeout_s = attributes
+        like = (kind, links, writable, entry_timeout_s, attr_timeout_s)
+        if like != self._lent_as:
+            self._lent, self._lent_as = self.entry(attributes), like
+            return self._lent
+        entry, when_ns = self._lent, modified_s * _NS
+        entry.st_ino = inode
+        entry.st_size = size
+        entry.st_blocks = -(-size // _UNIT)
+        entry.st_mtime_ns = when_ns
+        entry.st_ctime_ns = when_ns
+        entry.st_atime_ns = when_ns
         return entry
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from typing import Final
 
 import trio
@@ -31,7 +30,7 @@ class Opened:
         try:
             return self.file.attributes()
         except NotFound:
-            return replace(self.then, links=0, attr_timeout_s=0.0)
+            return self.then._replace(links=0, attr_timeout_s=0.0)
 
     def size(self) -> int:
         """Bytes of the version that is read. Raises Changed where the kernel has another size by now:
@@ -85,9 +84,11 @@ class OpenFiles:
     def covering(self, attributes: Attributes) -> Attributes:
         """As the kernel is to know them: not smaller than an older content that is still open, for it ends
         reads at the size it knows without asking, and a copy of the older one would end there, as whole."""
-        opened = self._by_inode.get(attributes.inode, ())
+        opened = self._by_inode.get(attributes.inode)
+        if opened is None:  # as nearly all of a listing
+            return attributes
         size = max((each.then.size for each in opened if not each.file.grows), default=0)
-        return attributes if size <= attributes.size else replace(attributes, size=size, attr_timeout_s=0.0)
+        return attributes if size <= attributes.size else attributes._replace(size=size, attr_timeout_s=0.0)
 
     def handles(self) -> tuple[int, ...]:
         return tuple(self._files)

@@ -106,18 +106,25 @@ class MountedTree(pyfuse3.Operations):
 
     # Names and attributes.
 
-    @guarded(Wait.QUICK)
+    @guarded(Wait.NONE)
     async def lookup(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> EntryAttributes:
+        known = self._tree.known(Inode(parent_inode), os.fsdecode(name))
+        if known is None:
+            return await self._find(parent_inode, name)
+        return self._dress.lent_entry(self._files.covering(known))
+
+    @guarded(Wait.QUICK)
+    async def _find(self, parent_inode: InodeT, name: FileNameT) -> EntryAttributes:
         found = await self._tree.lookup(Inode(parent_inode), os.fsdecode(name))
         if not isinstance(found, Absent):
-            return self._dress.entry(self._files.covering(found))
+            return self._dress.lent_entry(self._files.covering(found))
         if found.known_for_s > 0:
             return absent_entry(found.known_for_s)
         raise FUSEError(errno.ENOENT)
 
-    @guarded(Wait.QUICK)
+    @guarded(Wait.NONE)
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
-        return self._dress.entry(self._attributes(Inode(inode)))
+        return self._dress.lent_entry(self._attributes(Inode(inode)))
 
     @guarded(Wait.QUICK)
     async def setattr(

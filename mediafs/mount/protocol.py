@@ -71,6 +71,10 @@ class OpenFile(Protocol):
 class Tree(Protocol):
     """What the mount looks like."""
 
+    def known(self, parent: Inode, name: str) -> Attributes | None:
+        """What can be told of a name at once; None: `lookup` tells. Never a request."""
+        ...
+
     async def lookup(self, parent: Inode, name: str) -> Attributes | Absent: ...
 
     def attributes(self, inode: Inode) -> Attributes:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..catalogue import Catalogue
+from ..catalogue import Catalogue, Stat
 from ..model import AccountName, Inode, Media, Version
 from ..reading import Reading
 from .order import Order
 from .paged import Paged
-from .values import Entry
 
 
 class Ahead:
@@ -22,10 +21,9 @@ class Ahead:
         self._account = account
         self._order = Order()
 
-    def shown(self, directory: Inode, entries: Sequence[Entry]) -> None:
+    def shown(self, directory: Inode, media: Sequence[Stat]) -> None:
         """A directory of media was listed."""
-        inodes = [entry.attributes.inode for entry in entries]
-        self._order.shown(directory, inodes, [entry.name for entry in entries])
+        self._order.shown(directory, [stat.inode for stat in media], [stat.name for stat in media])
 
     def began(self, inode: Inode) -> None:
         """A media that was opened is read: by a read that no page of the kernel answered."""

@@ -62,13 +62,27 @@ class Finding:
         self._special = special
         self._was_emptied = was_emptied
 
+    def known(self, node: Folder, name: str) -> Attributes | None:
+        """A media that is known to be in a directory. No request."""
+        if not is_text(name):
+            return None
+        if isinstance(node.scope, User) and (live := self._live.find(node.scope, name)) is not None:
+            return live
+        found = self._catalogue.views.find(node.scope, name)
+        if found is None:
+            return None
+        # The kernel is told of no name that comes into a search, or leaves it.
+        return self._shapes.found(found) if isinstance(node.scope, Search) else self._shapes.file(found)
+
     async def lookup(self, node: Node, name: str) -> Attributes | Absent:
         """What `name` is in the directory `node`. Raises what listing raises."""
         if not is_text(name):
             return Absent(TIMEOUT_S)  # a name of ours is always text
         if name == HIDDEN and isinstance(node, Root):
             return self._shapes.folder(Hidden())
-        if is_probe(name) and not (isinstance(node, Folder) and self._catalogue.views.find(node.scope, name)):
+        if isinstance(node, Folder) and (known := self.known(node, name)) is not None:
+            return known
+        if is_probe(name):
             return Absent(TIMEOUT_S)
         match node:
             case Root():
@@ -128,19 +142,12 @@ class Finding:
         return self._shapes.link(Link(scope)) if bare else Absent(self._options.fresh_for_s)
 
     async def _in_folder(self, node: Folder, name: str) -> Attributes | Absent:
-        if isinstance(node.scope, User) and (live := self._live.find(node.scope, name)) is not None:
-            return live
-        views = self._catalogue.views
-        found = views.find(node.scope, name)
-        if found is None:
-            await self._listings.ensure_known(node.scope)
-            found = views.find(node.scope, name)
-        if isinstance(node.scope, Search):
-            # The kernel is told of no name that comes into a search, or leaves it.
-            return self._shapes.found(found) if found else Absent(0)
-        return self._shapes.file(found) if found else Absent(self._options.fresh_for_s)
+        """What is not known yet."""
+        await self._listings.ensure_known(node.scope)
+        absent = Absent(0 if isinstance(node.scope, Search) else self._options.fresh_for_s)
+        return self.known(node, name) or absent
 
 
 def is_text(name: str) -> bool:
     """Bytes that are not UTF-8 arrive as lone surrogates."""
-    return not any("\ud800" <= c <= "\udfff" for c in name)
+    return name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name)

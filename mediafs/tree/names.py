@@ -130,7 +130,7 @@ def _hash(id_: str) -> str:
 
 def _legal(text: str, empty: str = "media") -> str:
     """NFC, without what a file system, a terminal or a person would stumble over."""
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.isprintable():  # nearly all, and ten times as fast
         kept = text.replace("/", "_")
     else:
         kept = "".join("_" if _is_hostile(c) else c for c in unicodedata.normalize("NFC", text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from ..catalogue import Catalogue, Stat
@@ -27,21 +26,14 @@ class Shapes:
         self._options = options
 
     def file(self, stat: Stat) -> Attributes:
-        known = stat.size is not None
-        return Attributes(
-            inode=stat.inode,
-            kind=Kind.FILE,
-            size=stat.size if stat.size is not None else UNKNOWN_SIZE,
-            links=stat.links,
-            modified_s=int(stat.created),
-            writable=True,
-            entry_timeout_s=TIMEOUT_S,
-            attr_timeout_s=TIMEOUT_S if known else 0,
-        )
+        inode, _, size, created, links = stat
+        if size is None:
+            return Attributes(inode, Kind.FILE, UNKNOWN_SIZE, links, int(created), True, TIMEOUT_S, 0)
+        return Attributes(inode, Kind.FILE, size, links, int(created), True, TIMEOUT_S, TIMEOUT_S)
 
     def found(self, stat: Stat) -> Attributes:
         """As `file`, by a name that the kernel is not told of when it goes."""
-        return replace(self.file(stat), entry_timeout_s=0)
+        return self.file(stat)._replace(entry_timeout_s=0)
 
     def folder(self, node: Node) -> Attributes:
         inode, changed = self._catalogue.directories.get(*stored(node))

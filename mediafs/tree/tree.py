@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from typing import Final
 
 from ..catalogue import Catalogue, Stat
 from ..errors import Forbidden, NotFound
@@ -16,7 +17,6 @@ from ..model import (
     Inode,
     Media,
     Requester,
-    Scope,
     Search,
     Traits,
     Trash,
@@ -26,7 +26,7 @@ from ..model import (
 from ..reading import Reading
 from .ahead import Ahead
 from .changing import Changing
-from .directory import Directory
+from .directory import Directory, MediaDirectory
 from .finding import Finding, is_text
 from .folders import Folders
 from .kept import Kept, settle
@@ -55,7 +55,10 @@ from .said import Said
 from .seams import Deletions, Editing, Ids, Listings
 from .shapes import Shapes
 from .special import SpecialFile, SpecialFiles
-from .values import ROOT, Absent, Attributes, Entry, Kind, Space
+from .values import ROOT, Absent, Attributes, Kind, Space
+
+_NODES: Final = 10_000
+"""Inodes of directories whose meaning is remembered: a lookup needs that of the one it is made in."""
 
 
 class Tree:
@@ -108,13 +111,22 @@ class Tree:
             self._special,
             was_emptied=self._changing.was_emptied,
         )
-        self._totals: tuple[int, int, int] | None = None
-        """Edition of the catalogue, files, bytes: counting a million media is no matter for every `df`."""
+        self._nodes: dict[Inode, Node] = {}
+        """What inodes stand for. They stand for nothing else ever, but for nothing once they are removed."""
+        self._forget_nodes()
         self._paged = Paged(reading)
         self._ahead = Ahead(catalogue, reading, options.account, self._paged)
         self.kept = Kept(catalogue, reading, options.account, self._paged)
 
     # --- names -------------------------------------------------------------------------------------
+
+    def known(self, parent: Inode, name: str) -> Attributes | None:
+        """A media that is known to be in a directory; None: `lookup` tells. Never a request.
+
+        Raises NotFound where there is no such directory.
+        """
+        node = self._node(parent)
+        return self._finding.known(node, name) if isinstance(node, Folder) else None
 
     async def lookup(self, parent: Inode, name: str) -> Attributes | Absent:
         """What `name` is in a directory. Lists only a scope that was never listed whole.
@@ -147,23 +159,26 @@ class Tree:
 
     def space(self) -> Space:
         """Never the network: what is known, and the room that the cache has."""
-        edition = self._catalogue.contents.edition
-        if self._totals is None or self._totals[0] != edition:
-            self._totals = (edition, *self._catalogue.views.totals())
-        _, files, used = self._totals
+        files, used = self._catalogue.views.totals()
         return Space(used=used, free=max(self._room(), 1 << 20), files=files)
 
     def _node(self, inode: Inode) -> Node:
-        if inode == ROOT:
-            return Root()
-        row = self._catalogue.directories.by_inode(inode)
-        if row is None:
-            raise NotFound(f"inode {inode} is gone")
-        return loaded(row[0], row[1])
+        node = self._nodes.get(inode)
+        if node is None:
+            row = self._catalogue.directories.by_inode(inode)
+            if row is None:
+                raise NotFound(f"inode {inode} is gone")
+            if len(self._nodes) >= _NODES:
+                self._forget_nodes()
+            node = self._nodes[inode] = loaded(row[0], row[1])
+        return node
+
+    def _forget_nodes(self) -> None:
+        self._nodes = {ROOT: Root()}
 
     # --- directories -------------------------------------------------------------------------------
 
-    async def open_directory(self, inode: Inode) -> Directory:
+    async def open_directory(self, inode: Inode) -> Directory | MediaDirectory:
         """Lists or refreshes what the directory shows. Raises NotFound, and why listing failed."""
         node = self._node(inode)
         match node:
@@ -172,22 +187,20 @@ class Tree:
                     await self._know_something()
                 await self._listings.ensure(scope)
                 live = self._live.of(scope) if isinstance(scope, User) and self._lists_live(scope) else []
-                always = {entry.attributes.inode: entry for entry in live}
                 views = self._catalogue.views
 
-                def take() -> list[Entry]:
-                    media = [self._entry(stat, scope) for stat in views.children(scope)]
+                def take() -> list[Stat]:
+                    media = views.children(scope)
                     if not isinstance(scope, Trash):
                         self._ahead.shown(inode, media)
-                    return [*live, *media]
+                    return media
 
-                return Directory(
+                return MediaDirectory(
                     take,
-                    lambda inodes: (
-                        always
-                        | {i: self._entry(stat, scope) for i, stat in views.again(inodes, scope).items()}
-                    ),
+                    lambda inodes: views.again(inodes, scope),
                     lambda: self._catalogue.contents.edition,
+                    self._shapes.found if isinstance(scope, Search) else self._shapes.file,
+                    live,
                 )
             case View("by-date") if self._options.since is None:
                 await self._listings.look_for_the_oldest()
@@ -211,10 +224,6 @@ class Tree:
     def _is_empty_index(self) -> bool:
         """No conversation is known, although records would tell."""
         return self._traits.records_tell_conversation and not self._listings.conversation_ids()
-
-    def _entry(self, stat: Stat, scope: Scope) -> Entry:
-        shape = self._shapes.found if isinstance(scope, Search) else self._shapes.file
-        return Entry(stat.name, shape(stat))
 
     async def refresh(self, path: str) -> str:
         """Lists again what lies at `path`, relative to the mount; returns what was done, in words.
@@ -317,14 +326,17 @@ class Tree:
     async def rmdir(self, parent: Inode, name: str) -> None:
         """Raises NotFound, Busy, NotEmpty, and why what it holds could not be found out."""
         above = self._node(parent)
-        if isinstance(above, View | Year | Month) and (day := date_below(above, name)) is not None:
-            # Also of a day that is in no range any more, because its media were the oldest.
-            await self._changing.rmdir(day)
-            return
-        found = await self.lookup(parent, name)
-        if isinstance(found, Absent):
-            raise NotFound(f"{name}: there is no such directory")
-        await self._changing.rmdir(self._node(found.inode))
+        try:
+            if isinstance(above, View | Year | Month) and (day := date_below(above, name)) is not None:
+                # Also of a day that is in no range any more, because its media were the oldest.
+                await self._changing.rmdir(day)
+                return
+            found = await self.lookup(parent, name)
+            if isinstance(found, Absent):
+                raise NotFound(f"{name}: there is no such directory")
+            await self._changing.rmdir(self._node(found.inode))
+        finally:
+            self._forget_nodes()
 
     async def rename(self, old: tuple[Inode, str], new: tuple[Inode, str], requester: Requester) -> None:
         """From one directory and name to another. Raises what `Changing.rename` raises."""

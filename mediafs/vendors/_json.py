@@ -24,6 +24,7 @@ _MOMENT: Final = re.compile(
 )
 _LARGEST: Final = 2**63 - 1
 """What SQLite and the kernel can hold."""
+_ENCODED: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def clean(text: str) -> str:
@@ -140,7 +141,7 @@ def parse(vendor: str, operation: str, body: bytes) -> At:
 
 def dump(value: object) -> str:
     """Compact JSON of `value`, which came out of `parse`; safe to encode as UTF-8."""
-    return clean(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return clean(_ENCODED(value))
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -20,6 +20,12 @@ _SHORTEST: Final = 8
 _DEEPEST: Final = 32
 
 
+@lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    """Whether a member is named like a secret. Remembered: all records of a service have the same names."""
+    return _SECRET.search(key) is not None
+
+
 def scrubbed(at: At, record: Mapping[str, object]) -> str:
     """The JSON of `record` without members that are links or are named like a secret.
 
@@ -46,11 +52,6 @@ def _scrub(at: At, value: object, secrets: frozenset[str], depth: int) -> object
     if isinstance(value, list):
         return [_scrub(at, member, secrets, depth + 1) for member in value if not _links(member, secrets)]
     return value
-
-
-@lru_cache(maxsize=1024)  # all records of a service have the same few
-def _is_secret(key: str) -> bool:
-    return _SECRET.search(key) is not None
 
 
 def _links(value: object, secrets: frozenset[str]) -> bool:

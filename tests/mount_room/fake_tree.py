@@ -141,6 +141,9 @@ class FakeTree:
 
     # What the mount asks.
 
+    def known(self, parent: Inode, name: str) -> Attributes | None:
+        return None
+
     async def lookup(self, parent: Inode, name: str) -> Attributes | Absent:
         self.counts[f"lookup {name}"] += 1
         if name.startswith("slow"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -71,7 +70,7 @@ async def test_it_holds_the_medias_own_names_and_numbers(tmp_path: Path, searche
         one = red[3]
         found = await here.find(f"{path}/{one.filename}")
         other = await here.find(f"by-date/{one.created:%Y/%m/%d}/{one.filename}")
-        assert replace(found, entry_timeout_s=other.entry_timeout_s) == other
+        assert found._replace(entry_timeout_s=other.entry_timeout_s) == other
         assert found.entry_timeout_s == 0, "nobody tells the kernel when it leaves a search"
         assert complete(here, (await here.find(path)).inode) == "true"
         pages = here.house.pages
