@@ -57,7 +57,7 @@ async def run(job: Job, readiness: Readiness) -> None:
     started = time.time()
 
     def status(app: App) -> str:
-        return as_json(report(app, job.options.mountpoint, started))
+        return as_json(report(app, kernel, job.options.mountpoint, started))
 
     with (
         instance.lock(job.account.name, cache_dir, Path(job.options.mountpoint), serves=_is_mounted),
@@ -141,7 +141,7 @@ class _Desk:
                     "pid": os.getpid(),
                 }
             case "status":
-                return report(self._app, self._job.options.mountpoint, self._started)
+                return report(self._app, self._kernel, self._job.options.mountpoint, self._started)
             case "allow-deletes":
                 return asdict(await self._app.deletions.allow(_count(arguments.get("count"))))
             case "cache-purge":

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..app import App
 from ..errors import MediafsError
-from ..mount import connection_limits
+from ..mount import KernelCaches, connection_limits
 from ..vendors import VENDORS
 
 _ADVICE: Final[Mapping[str, str]] = {
@@ -27,7 +27,7 @@ _ADVICE: Final[Mapping[str, str]] = {
 }
 
 
-def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
+def report(app: App, kernel: KernelCaches, mountpoint: str, started: float) -> dict[str, Any]:
     """Facts that JSON can hold. No secret, query string or URL but the account's base."""
     remote, reading = app.source.statistics(), app.reading.statistics()
     limits = connection_limits(mountpoint)
@@ -64,7 +64,11 @@ def report(app: App, mountpoint: str, started: float) -> dict[str, Any]:
         "deletions": {"policy": app.deletions.policy.value, **asdict(app.deletions.state())},
         "sync": app.listings.runs.current.news() if app.listings.runs.current is not None else None,
         "poll": app.listings.poll.news(),
-        "kernel": {"max_background": limits.max_background, "advice": limits.advice},
+        "kernel": {
+            "max_background": limits.max_background,
+            "pending": kernel.pending,
+            "advice": limits.advice,
+        },
         "refused": {
             kind: why for kind in ("conversation", "user") if (why := app.listings.refusal(kind)) is not None
         },

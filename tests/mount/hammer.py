@@ -292,6 +292,7 @@ def _aftermath(mount: Mount) -> Iterator[str]:
         if not (mount.root / path).exists():
             yield f"{path} is listed and not there"
     wait_until(lambda: not mount.status()["reading"]["streams"])
+    wait_until(lambda: not mount.status()["kernel"]["pending"])
     if mount.status()["reading"]["open"]:
         yield "the daemon has files open"
     yield from (line for line in mount.log.splitlines() if "Traceback" in line or " ERROR " in line)
