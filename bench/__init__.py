@@ -1,1 +1,1 @@
-"""Measures mediafs's reading beside rclone, curl and an in-memory file system. See README.md."""
+"""Measures mediafs beside rclone, curl and an in-memory file system. See README.md."""

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from .media import File
-from .peers import Stage, Subject
+from .peers import Stage
 from .rig import PATIENCE_S, Failure, cpu_s, end, environment, peak_rss_mib, run, watched
-
-Sample = dict[str, float]
+from .work import Sample, Subject
 
 GIB: Final = 1 << 30
 READ: Final = 128 * 1024

@@ -14,6 +14,7 @@ from typing import Final
 from .media import Library
 from .rig import BIN, environment, mounted, python, run
 from .server import Origin
+from .work import Subject
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,6 @@ class Stage:
     library: Library
     group: str
     scratch: Path
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A competitor that is ready. Without a *root* it reads no files but the URLs itself."""
-
-    root: Path | None
-    pid: int | None = None
 
 
 Peer = Callable[[Stage], AbstractContextManager[Subject]]
@@ -63,25 +56,27 @@ def _mediafs(*cache: str) -> Peer:
 def _rclone(*options: str) -> Peer:
     @contextmanager
     def peer(stage: Stage) -> Iterator[Subject]:
-        home, root = stage.scratch / "home", stage.scratch / "mnt"
-        home.mkdir(mode=0o700)
-        (home / "rclone.conf").touch()
-        command = [
-            str(BIN / "rclone"),
-            "mount",
-            ":http:",
-            str(root),
-            "--http-url",
-            f"{stage.origin.url}/media/",
-        ]
-        command += ["--config", str(home / "rclone.conf"), "--cache-dir", str(home / "cache"), *options]
-        if stage.origin.ca_file is not None:
-            command += ["--ca-cert", str(stage.origin.ca_file)]
-        with mounted(command, root, stage.scratch / "log", environment(home)) as process:
-            run("ls", "-l", str(root / stage.group))
-            yield Subject(root / stage.group, process.pid)
+        trust = ["--ca-cert", str(stage.origin.ca_file)] if stage.origin.ca_file is not None else []
+        url = f"{stage.origin.url}/media/"
+        with rclone_mount(stage.scratch, ":http:", "--http-url", url, *trust, *options) as subject:
+            assert subject.root is not None
+            root = subject.root / stage.group
+            run("ls", "-l", str(root))
+            yield Subject(root, subject.pid)
 
     return peer
+
+
+@contextmanager
+def rclone_mount(scratch: Path, remote: str, *options: str) -> Iterator[Subject]:
+    """A fresh rclone that serves *remote*, from an empty cache."""
+    home, root = scratch / "home", scratch / "mnt"
+    home.mkdir(mode=0o700)
+    (home / "rclone.conf").touch()
+    command = [str(BIN / "rclone"), "mount", remote, str(root), "--config", str(home / "rclone.conf")]
+    command += ["--cache-dir", str(home / "cache"), *options]
+    with mounted(command, root, scratch / "log", environment(home)) as process:
+        yield Subject(root, process.pid)
 
 
 @contextmanager

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any
 
 from .rig import REPOSITORY
 from .targets import MEASURES, Outcome, Target, outcome, values_of
-from .works import WORKS, Work
+from .work import Group, Work
+from .works import WORKS
 
-DOCUMENT: Final = REPOSITORY / "docs" / "benchmarks.md"
-PLOT: Final = REPOSITORY / "docs" / "benchmarks.svg"
+Judged = Sequence[tuple[Work, Target, Outcome | None]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ def _section(run: Run, work: Work) -> list[str]:
 def _judged(target: Target, result: Outcome | None) -> list[str]:
     against = " or ".join(target.theirs) if len(target.theirs) < 3 else "the best rclone"
     measure = MEASURES[target.measure]
-    if target.at_least is not None:
+    if target.at_least is not None and not target.theirs:
+        words = f"{target.ours}: {measure} at least {target.at_least:g}"
+    elif target.at_least is not None:
         words = f"{target.ours}: {target.at_least:g} x {against} ({measure})"
     elif target.theirs:
         words = f"{target.ours}: {measure} at most {target.at_most:g} x {against}'s"
@@ -107,27 +110,27 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {line} |" for line in lines]
 
 
-def document(run: Run) -> str:
-    """`docs/benchmarks.md`."""
+def document(group: Group, run: Run) -> str:
+    """That of a group, with the works of this run, which are all of that group."""
     head = run.head
     every = [result for work in run.works for _, result in run.outcomes(work)]
     met = sum(result is not None and result.met for result in every)
     machine = "; ".join(f"{name}: {value}" for name, value in head["machine"].items())
     versions = ", ".join(f"{name} {value}" for name, value in head["versions"].items())
-    link = head["link"]
+    link = head["link"] if any(work.where == "link" for work in run.works) else {}
     lines = [
-        "# Reading, measured beside rclone",
+        f"# {group.title}",
         "",
         f"Written by `bench/run` after {head['rounds']} rounds: {met} of {len(every)} targets are met.",
         "Cells are medians, [lowest..highest] beside them; ratios are of medians of the same run.",
         "",
-        "![Ratios and targets](benchmarks.svg)",
+        f"![Ratios and targets]({group.plot.name})",
         "",
         f"Machine: {machine}.",
         "",
         f"Versions: {versions}.",
         "",
-        *_METHOD.strip().splitlines(),
+        *group.method.strip().splitlines(),
     ]
     if link:
         found = f"connects in {link['connect_ms']:.1f} ms and reads 128 MiB at {link['curl_mb_s']:.0f} MB/s"
@@ -135,31 +138,33 @@ def document(run: Run) -> str:
     return "\n".join(lines) + "\n" + text(run) + "\n"
 
 
-_METHOD: Final = """
-Method:
-
-- Competitors read the same bytes from the same nginx: rclone (`:http:`) and curl by name, mediafs by the
-  API's download path, which nginx maps to the same files. The files lie in memory, caches on disk.
-- Each sample is a fresh process with empty caches, mounted and listed (`ls -l`) before the clock starts.
-  Rounds are interleaved, and each has the competitors in another order.
-- `rclone` is as it comes (`--vfs-cache-mode off`); `full` with that cache mode; `4 streams` with 4 chunk
-  streams of 16M; `tuned` with these and `--buffer-size 64M`, without a cache. mediafs is as it comes, or with
-  `size = "0"` where it says "disk cache off". The API states no rate limit.
-- A reader asks for 128 KiB, then for 1 MiB at a time. What was read is compared with what is served, after
-  the clock, in every round: by SHA-256 (curl: its length), `diff -rq`, or what ffprobe says of the original.
-- CPU is that of the daemon, its threads and children, user and system, while the clock runs; memory its peak.
-  curl's is of its process.
-- "in-memory pyfuse3" serves one file from memory: what is left is the cost of FUSE in Python.
-"""
+def crawled(samples: Iterable[Mapping[str, Any]]) -> dict[int, tuple[float, float]]:
+    """Of each size of an archive, the medians of its crawls' seconds and MiB."""
+    by_size: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for sample in samples:
+        if "count" in sample:
+            by_size[int(sample["count"])].append((sample["seconds"], sample["peak_mib"]))
+    return {size: (median(s for s, _ in of), median(m for _, m in of)) for size, of in by_size.items()}
 
 
-def write(run: Run) -> None:
-    """Writes the document and its plot."""
-    from .plot import draw
+def _draw(judged: Judged, crawled: Mapping[int, tuple[float, float]], path: Path) -> None:
+    from .plot import draw  # matplotlib is there where a benchmark is run, and nowhere else
 
-    DOCUMENT.write_text(document(run))
-    draw([(work, *pair) for work in run.works for pair in run.outcomes(work)], PLOT)
-    print(f"written: {DOCUMENT.relative_to(REPOSITORY)}, {PLOT.relative_to(REPOSITORY)}")
+    draw(judged, crawled, path)
+
+
+def write(run: Run, *, parts: bool) -> None:
+    """Writes the document and the plot of each group that was measured: only where all its works were, or
+    also *parts* of it. That of another group stays as it is."""
+    for group in {work.group.name: work.group for work in run.works}.values():
+        works = {name: work for name, work in WORKS.items() if work.group == group}
+        done = Run(run.head, [sample for sample in run.samples if sample["work"] in works])
+        if parts or len(done.works) == len(works):
+            group.document.write_text(document(group, done))
+            judged = [(work, *pair) for work in done.works for pair in done.outcomes(work)]
+            _draw(judged, crawled(done.samples), group.plot)
+            written = (path.relative_to(REPOSITORY) for path in (group.document, group.plot))
+            print(f"written: {', '.join(map(str, written))}")
 
 
 def main() -> int:
@@ -169,7 +174,7 @@ def main() -> int:
     given = parser.parse_args()
     run = load(*given.folders)
     if given.write:
-        write(run)
+        write(run, parts=True)
     else:
         print(text(run))
     return 0

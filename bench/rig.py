@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -99,10 +100,25 @@ def watched(process: subprocess.Popen[str], patience_s: float = PATIENCE_S) -> I
         timer.cancel()
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a command said on its standard output, and what it took."""
+
+    said: str
+    cpu_s: float
+    peak_mib: float
+
+
 def run(
     *command: str, patience_s: float = PATIENCE_S, env: Mapping[str, str] | None = None
 ) -> tuple[str, float]:
     """Standard output of a command, and the CPU seconds it took. Raises Failure where it fails."""
+    done = spent(*command, patience_s=patience_s, env=env)
+    return done.said, done.cpu_s
+
+
+def spent(*command: str, patience_s: float = PATIENCE_S, env: Mapping[str, str] | None = None) -> Spent:
+    """Runs a command to its end. Raises Failure where it fails."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -127,7 +143,7 @@ def run(
         process.stderr.close()
     if process.returncode != 0:
         raise Failure(f"{' '.join(command[:3])}: exit {process.returncode}: {errors[-400:]}")
-    return said, usage.ru_utime + usage.ru_stime
+    return Spent(said, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def wait_until(condition: Callable[[], bool], what: str, patience_s: float = 30.0) -> None:

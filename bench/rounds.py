@@ -16,10 +16,11 @@ from typing import Any
 
 from .machine import facts, warm_memory
 from .media import MIB, Library
-from .peers import PEERS, Stage, versions
+from .metadata_peers import Archives, Ground
+from .peers import Stage, versions
 from .rig import Failure, run
 from .server import FAR, Origin, linked, serving
-from .works import Work
+from .work import Work
 
 Note = Callable[[Mapping[str, Any]], None]
 
@@ -39,8 +40,15 @@ class Setting:
 
     origins: Mapping[str, Origin]
     library: Library
+    archives: Archives
     scratch: Path
     note: Note
+
+    def stage(self, work: Work, scratch: Path) -> Stage | Ground:
+        """What its competitors are given."""
+        if work.where == "archive":
+            return Ground(self.archives, scratch)
+        return Stage(self.origins[work.where], self.library, work.files, scratch)
 
 
 def measure(works: Sequence[Work], rounds: int, seed: int, places: Places) -> int:
@@ -56,19 +64,23 @@ def measure(works: Sequence[Work], rounds: int, seed: int, places: Places) -> in
         def folder(parent: Path | None) -> Path:
             return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mfb-", dir=parent)))
 
-        scratch = folder(places.scratch)
+        scratch, memory = folder(places.scratch), folder(places.memory)
         print("making the files", flush=True)
         warm_memory()
-        library = Library(folder(places.memory), {work.group for work in works}, seed)
-        near = stack.enter_context(serving(library, scratch / "near", host="127.0.0.1"))
-        origins, link = dict(zip(("plain", "tls"), near, strict=True)), {}
+        library = Library(memory, {work.files for work in works if work.files}, seed)
+        archives = Archives(scratch, memory)
+        origins: dict[str, Origin] = {}
+        link: dict[str, float] = {}
+        if library.files:
+            near = stack.enter_context(serving(library, scratch / "near", host="127.0.0.1"))
+            origins |= zip(("plain", "tls"), near, strict=True)
         if any(work.where == "link" for work in works):
             inside = stack.enter_context(linked(scratch))
             far = stack.enter_context(serving(library, scratch / "far", host=FAR, inside=inside))
             origins["link"], link = far[0], _link_facts(far[0], library)
         note({"machine": facts(), "versions": versions(), "link": link, "rounds": rounds, "seed": seed})
-        setting = Setting(origins, library, scratch, note)
-        return sum(_rounds(work, rounds, seed, setting) for work in works)
+        setting = Setting(origins, library, archives, scratch, note)
+        return sum(_rounds(work, min(rounds, work.most_rounds), seed, setting) for work in works)
 
 
 @contextmanager
@@ -102,10 +114,10 @@ def _one(work: Work, peer: str, seed: int, setting: Setting) -> dict[str, float 
     """One sample, from an empty folder to an empty folder; or `error` and, in words, what went wrong."""
     scratch = setting.scratch / "peer"
     scratch.mkdir()
-    stage = Stage(setting.origins[work.where], setting.library, work.group, scratch)
+    stage = setting.stage(work, scratch)
     began = time.time()
     try:
-        with PEERS[peer](stage) as subject:
+        with work.peers[peer](stage) as subject:
             return {**work.do(stage, subject, seed), "began": began}
     except (Failure, OSError) as failure:
         return {"error": str(failure), "began": began}

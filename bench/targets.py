@@ -12,6 +12,13 @@ MEASURES: Final = {
     "mb_s": "MB/s",
     "ms_per_read": "ms per read",
     "seconds": "s",
+    "first_s": "first, s",
+    "again_s": "again, s",
+    "directory_s": "first directory, s",
+    "per_s": "per second",
+    "us_per_media": "us a media",
+    "requests": "requests",
+    "count": "media",
     "ms": "ms",
     "first_ms": "first 128 KiB, ms",
     "worst_ms": "worst read, ms",
@@ -20,7 +27,7 @@ MEASURES: Final = {
     "peak_mib": "peak RSS, MiB",
 }
 """Every measure and how it is called in a table."""
-_MORE_IS_BETTER: Final = frozenset({"mb_s"})
+_MORE_IS_BETTER: Final = frozenset({"mb_s", "per_s"})
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
 """Of one work: peer -> measure -> one value a round."""
@@ -30,8 +37,8 @@ Values = Mapping[str, Mapping[str, Sequence[float]]]
 class Target:
     """*ours* against the best of *theirs*, of the medians of *measure*.
 
-    *at_least*: so many times as fast. *at_most*: so much of theirs, or where there are no *theirs*, of the
-    measure's own unit. One of the two is given.
+    *at_least*: so many times as fast. *at_most*: so much of theirs. Where there are no *theirs*, both are in
+    the measure's own unit. One of the two is given.
     """
 
     measure: str

@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from . import measure
+from .metadata_works import METADATA_WORKS
 from .peers import (
     CURL,
     LOCAL,
     MEDIAFS,
     MEDIAFS_UNCACHED,
     MEMORYFS,
+    PEERS,
     RCLONE,
     RCLONE_FULL,
     RCLONE_FULL_TUNED,
     RCLONE_TUNED,
     TMPFS,
     Stage,
-    Subject,
 )
 from .targets import Target
+from .work import Group, Sample, Subject, Work
 
-ROUNDS: Final = 5
+READING: Final = Group(
+    "benchmarks",
+    "Reading, measured beside rclone",
+    """
+Method:
+
+- Competitors read the same bytes from the same nginx: rclone (`:http:`) and curl by name, mediafs by the
+  API's download path, which nginx maps to the same files. The files lie in memory, caches on disk.
+- Each sample is a fresh process with empty caches, mounted and listed (`ls -l`) before the clock starts.
+  Rounds are interleaved, and each has the competitors in another order.
+- `rclone` is as it comes (`--vfs-cache-mode off`); `full` with that cache mode; `4 streams` with 4 chunk
+  streams of 16M; `tuned` with these and `--buffer-size 64M`, without a cache. mediafs is as it comes, or with
+  `size = "0"` where it says "disk cache off". The API states no rate limit.
+- A reader asks for 128 KiB, then for 1 MiB at a time. What was read is compared with what is served, after
+  the clock, in every round: by SHA-256 (curl: its length), `diff -rq`, or what ffprobe says of the original.
+- CPU is that of the daemon, its threads and children, user and system, while the clock runs; memory its peak.
+  curl's is of its process.
+- "in-memory pyfuse3" serves one file from memory: what is left is the cost of FUSE in Python.
+""",
+)
 
 
-@dataclass(frozen=True)
-class Work:
-    """One table of the report. *shown* are the measures in it, the first of them the result."""
-
-    name: str
-    title: str
-    where: Literal["plain", "tls", "link"]
-    group: str
-    peers: tuple[str, ...]
-    do: Callable[[Stage, Subject, int], measure.Sample]
-    shown: tuple[str, ...]
-    targets: tuple[Target, ...]
-    note: str = ""
+def _reading(
+    name: str,
+    title: str,
+    where: Literal["plain", "tls", "link"],
+    files: str,
+    peers: Sequence[str],
+    do: Callable[[Stage, Subject, int], Sample],
+    shown: tuple[str, ...],
+    targets: tuple[Target, ...],
+    note: str = "",
+) -> Work:
+    """*files* is the group of them that is read."""
+    competitors = {peer: PEERS[peer] for peer in peers}
+    return Work(name, title, READING, where, competitors, do, shown, targets, files, note)
 
 
 _RATE: Final = ("mb_s", "first_ms", "cpu_s_per_gib", "peak_mib")
@@ -47,7 +68,7 @@ _RCLONES: Final = (RCLONE, RCLONE_FULL, RCLONE_TUNED, RCLONE_FULL_TUNED)
 WORKS: Final = {
     work.name: work
     for work in (
-        Work(
+        _reading(
             "sequential",
             "Cold sequential read of 1 GiB, loopback",
             "plain",
@@ -61,7 +82,7 @@ WORKS: Final = {
                 Target("cpu_s_per_gib", MEDIAFS_UNCACHED, (RCLONE,), at_most=0.6),
             ),
         ),
-        Work(
+        _reading(
             "sequential-tls",
             "Cold sequential read of 1 GiB, loopback, TLS",
             "tls",
@@ -74,7 +95,7 @@ WORKS: Final = {
                 Target("mb_s", MEDIAFS_UNCACHED, (RCLONE_TUNED,), at_least=1.0),
             ),
         ),
-        Work(
+        _reading(
             "sequential-cached",
             "Cold sequential read of 1 GiB, loopback, disk cache filling",
             "plain",
@@ -84,7 +105,7 @@ WORKS: Final = {
             _RATE,
             (Target("mb_s", MEDIAFS, (RCLONE_FULL,), at_least=1.5),),
         ),
-        Work(
+        _reading(
             "sequential-30ms",
             "Cold sequential read of 128 MiB at 30 ms",
             "link",
@@ -97,7 +118,7 @@ WORKS: Final = {
                 Target("first_ms", MEDIAFS, (RCLONE,), at_most=1.0),
             ),
         ),
-        Work(
+        _reading(
             "random-30ms",
             f"{measure.RANDOM_READS} random reads of 128 KiB of a 1 GiB file at 30 ms",
             "link",
@@ -110,7 +131,7 @@ WORKS: Final = {
                 Target("ms_per_read", MEDIAFS, _RCLONES, at_least=4.0),
             ),
         ),
-        Work(
+        _reading(
             "cp-30ms",
             "`cp -r` of 500 files of 120 KB at 30 ms",
             "link",
@@ -120,7 +141,7 @@ WORKS: Final = {
             ("seconds", "cpu_s", "peak_mib"),
             (Target("seconds", MEDIAFS, (RCLONE,), at_least=11.0),),
         ),
-        Work(
+        _reading(
             "ffprobe-30ms",
             "ffprobe of a 60 MB MP4, index at its end, at 30 ms",
             "link",
@@ -133,7 +154,7 @@ WORKS: Final = {
                 Target("ms", MEDIAFS, (RCLONE_FULL,), at_least=1.2),
             ),
         ),
-        Work(
+        _reading(
             "reread",
             "Second read of 1 GiB, loopback",
             "plain",
@@ -145,7 +166,7 @@ WORKS: Final = {
             note="All from the kernel's page cache: no daemon is asked where its CPU is 0. A file of ext4"
             " lies there in large folios, which copy faster than the single pages that a file of tmpfs has.",
         ),
-        Work(
+        _reading(
             "readers",
             "16 readers of 16 files of 64 MiB, loopback",
             "plain",
@@ -161,5 +182,6 @@ WORKS: Final = {
                 Target("peak_mib", MEDIAFS, (), at_most=336.0),
             ),
         ),
+        *METADATA_WORKS,
     )
 }

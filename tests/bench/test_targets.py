@@ -66,3 +66,12 @@ def test_what_failed_or_was_not_measured_counts_for_nothing() -> None:
 
 def test_figures_have_three_digits() -> None:
     assert [figure(value) for value in (1234.5, 99.94, 1.006)] == ["1234", "99.9", "1.01"]
+
+
+def test_a_rate_without_a_competitor_is_an_amount() -> None:
+    found = judged(Target("per_s", "ours", (), at_least=14_000.0), ours=("per_s", [15_000, 14_000, 1]))
+    assert found is not None
+    assert (found.value, found.against, found.met) == (14_000, None, True)
+    slower = judged(Target("per_s", "ours", (), at_least=14_000.0), ours=("per_s", [13_999]))
+    assert slower is not None
+    assert not slower.met
