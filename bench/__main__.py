@@ -16,8 +16,8 @@ from .rounds import Places, measure
 from .work import ROUNDS
 from .works import WORKS
 
-_EPILOG = """Reading takes some 40 minutes in 5 rounds; listings and attributes (remount, find, stat, first-listing, crawl,
-added) some 25, 5 GB on a real disk, and once two minutes for a catalogue of a million media."""
+_EPILOG = """Reading takes some 40 minutes in 5 rounds; listings and attributes (remount, find, stat,
+first-listing, crawl, added) some 25, and 5 GB on a real disk."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

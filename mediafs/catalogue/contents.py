@@ -10,7 +10,7 @@ Invariants, true between any two calls:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 
@@ -149,7 +149,12 @@ class Contents:
         values: dict[str, object],
         before: tuple[tuple[Inode, str], ...],
     ) -> Change:
-        places = tuple(sorted(set(before) ^ set(self._places(inode))))
+        if old is None:  # nothing has listed it in a conversation yet
+            kept = ("name", "dated", "day", "owner", "trashed")
+            now = self._places_of(*map(values.__getitem__, kept))  # type: ignore[arg-type]
+        else:
+            now = self._places(inode)
+        places = tuple(sorted(set(before) ^ set(now)))
         self._directories.touch(place for place, _ in places)
         if old is None or not old.live:
             return Change(kind=ChangeKind.ADDED, inode=inode, media=media.id, places=places)
@@ -355,12 +360,23 @@ class Contents:
         name, dated, day, owner, trashed = self._db.execute(
             "SELECT name, dated, day, owner, trashed FROM media WHERE inode = ?", (inode,)
         ).fetchone()
+        return self._places_of(name, dated, day, owner, trashed, self._conversations_of(inode))
+
+    def _places_of(
+        self,
+        name: str,
+        dated: object,
+        day: object,
+        owner: str | None,
+        trashed: object,
+        conversations: Sequence[str] = (),
+    ) -> tuple[tuple[Inode, str], ...]:
         if trashed:
             keys = [("view", "trash")]
         else:
             keys = [("day", str(day)), ("view", "recent")] if dated else []
             keys += [("user", owner)] if owner is not None else []
-            keys += [("conversation", conversation) for conversation in self._conversations_of(inode)]
+            keys += [("conversation", conversation) for conversation in conversations]
         known = (self._directories.known(kind, key) for kind, key in keys)
         return tuple((folder, name) for folder in known if folder is not None)
 

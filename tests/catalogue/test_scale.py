@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,9 @@ def test_a_few_of_a_large_directory_are_looked_at_without_the_others(
     with opened(tmp_path) as here:
         some = [Inode(2), Inode(3)]
         for scope in (DAY, User(UserId("1")), Conversation(ConversationId("7")), Everything()):
-            again = plans(here, monkeypatch, lambda scope=scope: here.views.again(some, scope))
+            again = plans(here, monkeypatch, partial(here.views.again, some, scope))
             assert again.startswith("SEARCH media USING INTEGER PRIMARY KEY")
-            find = plans(here, monkeypatch, lambda scope=scope: here.views.find(scope, "a.png"))
+            find = plans(here, monkeypatch, partial(here.views.find, scope, "a.png"))
             assert find.startswith("SEARCH media USING INDEX media_name")
 
 
