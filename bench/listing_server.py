@@ -38,10 +38,11 @@ class Service:
             case "GET", "/api/v3/medias":
                 self._asked += 1
                 await asyncio.sleep(self._delay_s)
-                return self._page(dict(parse_qsl(url.query)))
+                return self.page(dict(parse_qsl(url.query)))
         raise ValueError(f"{method} {target} was not expected")
 
-    def _page(self, given: Mapping[str, str]) -> bytes:
+    def page(self, given: Mapping[str, str]) -> bytes:
+        """The answer to these parameters."""
         if given.get("user_id", _ALL) != _ALL or "conversation_id" in given:
             return self._archive.page((), 0)  # a filter is asked only whether it filters
         first, last = 1, self._archive.count

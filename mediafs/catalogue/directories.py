@@ -48,10 +48,9 @@ class Directories:
         self._db.execute("DELETE FROM directory WHERE kind = ? AND key = ?", (kind, key))
 
     def touch(self, folders: Iterable[Inode]) -> None:
-        now = self._now()
-        self._db.executemany(
-            "UPDATE directory SET changed = ? WHERE inode = ?", ((now, f) for f in set(folders))
-        )
+        if some := set(folders):
+            now = self._now()
+            self._db.executemany("UPDATE directory SET changed = ? WHERE inode = ?", ((now, f) for f in some))
 
     def touch_view(self, view: str) -> None:
         folder = self.known("view", view)

@@ -142,6 +142,8 @@ class FakeTree:
     # What the mount asks.
 
     def known(self, parent: Inode, name: str) -> Attributes | None:
+        if name == "known bug":
+            raise KeyError("a bug in known")
         return None
 
     async def lookup(self, parent: Inode, name: str) -> Attributes | Absent:

@@ -107,6 +107,7 @@ def test_a_listing_that_fails_is_an_error_and_not_an_empty_directory(mounted: Mo
 
 def test_a_bug_is_an_error_with_a_traceback_and_the_mount_lives_on(mounted: Mounted) -> None:
     assert errno_of((mounted.place / "bug").stat) == errno.EIO
+    assert errno_of((mounted.place / "known bug").stat) == errno.EIO
     assert errno_of((mounted.place / "bug.bin").read_bytes) == errno.EIO
 
     assert (mounted.place / "hello.txt").read_text() == "hello, world\n"

@@ -445,6 +445,42 @@ async def test_a_month_and_a_year_go_when_no_day_has_media(tmp_path: Path) -> No
         assert here.house.pages <= 2, "an open-ended page proves all days after it empty"
 
 
+async def test_the_inode_of_a_directory_that_was_removed_stands_for_nothing(tmp_path: Path) -> None:
+    async with tree_of(archive(8), tmp_path) as here:
+        inode = (await here.find("by-date/2024/05")).inode
+        await here.list("by-date/2024/05")
+        await rmdir(here, "by-date/2024/05")
+        with pytest.raises(NotFound):
+            here.tree.attributes(inode)
+        with pytest.raises(NotFound):
+            here.tree.known(inode, "17")
+
+
+async def test_a_media_that_is_known_is_told_without_waiting(tmp_path: Path) -> None:
+    async with tree_of(archive(), tmp_path) as here:
+        folder = (await here.find("by-date/2024/01/05")).inode
+        name = "media-0000000000000016-1538745137.png"
+        assert here.tree.known(folder, name) is None
+        assert name in await here.list("by-date/2024/01/05")
+        pages = here.house.pages
+        assert here.tree.known(folder, name) == await here.find(f"by-date/2024/01/05/{name}")
+        for other in ("nothing.png", "lone \udcff.png", ".hidden"):
+            assert here.tree.known(folder, other) is None
+        assert here.tree.known(ROOT, "by-date") is None
+        assert here.house.pages == pages
+
+
+async def test_a_listing_goes_on_where_it_was_while_media_come_and_go(tmp_path: Path) -> None:
+    async with tree_of(archive(), tmp_path) as here:
+        directory = await here.tree.open_directory((await here.find("by-date/2024/01/05")).inode)
+        names = [entry.name for _, entry in directory.entries(0)]
+        assert len(names) == 4
+        here.house.catalogue.contents.remove(MediaId("17"))
+        assert [entry.name for _, entry in directory.entries(1)] == names[2:]
+        directory.rewind()
+        assert [entry.name for _, entry in directory.entries(0)] == [names[0], *names[2:]]
+
+
 async def test_a_user_is_gone_with_the_last_media_but_for_who_takes_the_directory_away(
     tmp_path: Path,
 ) -> None:
