@@ -240,10 +240,12 @@ def test_the_etag_is_the_validator_and_a_resumed_download_asks_if_range() -> Non
         (digest,) = truth_of(box)
         box.fault("cut", path="/stored", after_bytes=3 << 20)
         assert hash_of(path) == digest
-        first, again = box.requests(origin="storage")
+        first, *again = box.requests(origin="storage")
         assert "if-range" not in first["headers"]
-        assert again["headers"]["if-range"].strip('"') == value(path, "etag")
-        assert again["headers"]["range"] == f"bytes={3 << 20}-" or "bytes=" in again["headers"]["range"]
+        assert 1 <= len(again) <= 2, "on a busy machine the kernel may be far ahead by then"
+        for each in again:
+            assert each["headers"]["if-range"].strip('"') == value(path, "etag")
+            assert each["headers"]["range"].startswith("bytes=")
         assert box.leaks() == []
 
 
