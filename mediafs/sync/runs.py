@@ -21,6 +21,9 @@ from .whole import Whole
 
 log = logging.getLogger(__name__)
 
+PLENTY: Final = 500
+"""Requests that may go at once. Each range of days that is read beside others costs one or two more."""
+
 PATIENCE_S: Final = (5.0, 15.0, 60.0, 180.0)
 """How long is waited after failures in a row, of a service that has answered before."""
 
@@ -161,7 +164,9 @@ class Runs:
         await whole.step(run.urgency)
 
     def _is_free(self) -> bool:
-        return self._source.spare(Urgency.BACKGROUND) is None
+        """Whether a few requests more do not matter."""
+        spare = self._source.spare(Urgency.BACKGROUND)
+        return spare is None or spare >= PLENTY
 
     async def _by_offset(self, whole: Whole, run: Run) -> None:
         whole.listed_otherwise(await self._crawlers.all_days_by_offset(run.urgency))

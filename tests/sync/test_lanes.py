@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from mediafs.errors import Incomplete, Late, Unavailable
 from mediafs.model import Days, Everything, Media, Page, Question, Urgency
+from mediafs.sync.runs import PLENTY
 from tests.fakes import START, MemorySource, make_media
 
 from .house import House, house
@@ -81,11 +82,19 @@ async def test_it_costs_its_pages_and_a_few(shape: str, tmp_path: Path) -> None:
 
 async def test_where_a_limit_is_known_it_is_one_after_the_other(tmp_path: Path) -> None:
     source = archive(SHAPES["even"])
-    source.to_spare = 50
+    source.to_spare = PLENTY - 1
     async with house(source, tmp_path, lanes=LANES) as here:
         await listed(here)
     assert source.most == 1
     assert source.asked["page"] <= PAGES
+
+
+async def test_a_limit_far_above_what_it_needs_is_none(tmp_path: Path) -> None:
+    source = archive(SHAPES["even"])
+    source.to_spare = PLENTY
+    async with house(source, tmp_path, lanes=LANES) as here:
+        await listed(here)
+    assert source.most == LANES
 
 
 async def test_a_limit_that_is_learnt_on_the_way_ends_it(tmp_path: Path) -> None:
