@@ -25,7 +25,8 @@ from mediafs.vendors.protocol import Reply
 ACCOUNT: Final = "bench"
 TOKEN: Final = "sandbox-admin-token"
 PAGE: Final = 100
-FIRST_DAY: Final = datetime(2025, 6, 1, tzinfo=UTC)
+FIRST_DAY: Final = datetime(2023, 6, 1, tzinfo=UTC)
+"""A thousand days before now, at least: no archive has media of the future."""
 _DAY_S: Final = 86_400
 _OWNERS: Final = 100
 _PAGES_AT_ONCE: Final = 50

@@ -53,8 +53,8 @@ def test_a_service_lists_what_the_catalogue_of_the_archive_holds() -> None:
     ("query", "ids", "total"),
     [
         ("order=desc&limit=2", [250, 249], 250),
-        ("order=asc&limit=2&since=2025-06-02T00:00:00Z", [101, 102], 150),
-        ("order=asc&limit=2&since=2025-06-02T00:00:00Z&until=2025-06-02T00:14:24Z", [101], 1),
+        ("order=asc&limit=2&since=2023-06-02T00:00:00Z", [101, 102], 150),
+        ("order=asc&limit=2&since=2023-06-02T00:00:00Z&until=2023-06-02T00:14:24Z", [101], 1),
         ("order=asc&limit=2&offset=249", [250], 250),
         ("order=asc&limit=2&user_id=2147483647", [], 0),
     ],
