@@ -52,7 +52,7 @@ def test_what_was_listed_costs_nothing_to_look_at(before: bool) -> None:
             if before:
                 assert mount.mount().returncode == 0
                 assert complete(mount, "by-date") == "false"
-            # Each range begins and ends on a page that is not full; how often half of one is taken over is chance.
+            # Each range begins and ends on a page that is not full; how often one is halved is chance.
             with costing(box, pages(len(truth)) + 5 + 4 * LANES):
                 done = mount.mediafs("sync", mount.account)
                 assert done.returncode == 0, done.stderr
