@@ -14,7 +14,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 HURRY_S: Final = 0.25
-
+"""For so long the others are held back for who begins to read."""
 
 _MAY_BE_NOTHING = frozenset({"memory", "whole_below", "gap", "put_after", "hole", "put_ahead", "prefetch"})
 
@@ -171,6 +171,6 @@ class Tally:
 
     @property
     def is_hurried(self) -> bool:
-        """Somebody waits for first bytes, which need many turns of the loop; a service that lets him wait for
-        longer than `HURRY_S` needs none."""
+        """Somebody waits for first bytes, which need many turns of the loop; but not of a service that lets
+        him wait for longer."""
         return self.beginners > 0 and trio.current_time() - self.begun < HURRY_S

@@ -80,9 +80,7 @@ class LaneReader:
         lane.end = last
         lane.until = self._options.start_of(last + timedelta(days=1)) - timedelta(seconds=1)
 
-    async def page(
-        self, lane: Lane, urgency: UrgencyNow, keep: Callable[[Position, Page], None] = lambda at, page: None
-    ) -> None:
+    async def page(self, lane: Lane, urgency: UrgencyNow, keep: Callable[[Position, Page], None]) -> None:
         """Reads one page, and marks the days that it completes; `keep` is called in the same transaction."""
         at = lane.position
         assert at is not None

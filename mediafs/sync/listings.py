@@ -25,6 +25,7 @@ from ..source import Source
 from .crawlers import Crawlers
 from .failures import Failures
 from .freshness import RETRY_AFTER_S, STALE_FACTOR, Answer, answer_for, is_younger
+from .lane import LaneReader
 from .options import SyncOptions
 from .poll import Poll
 from .proofs import Proofs
@@ -85,11 +86,12 @@ class Listings:
         self.poll = Poll(
             self._crawlers, catalogue, options, wall_clock, in_date_order=source.traits.in_date_order
         )
+        lanes = LaneReader(self._crawlers.pages, catalogue, options, emit, wall_clock)
         self.runs = Runs(
             nursery,
             source,
             self._crawlers,
-            begin=lambda since: Whole(self._crawlers.pages, catalogue, options, emit, wall_clock, since),
+            begin=lambda since: Whole(lanes, catalogue, options, wall_clock, since),
             share=self._list_behind,
             conversations=options.conversations,
         )

@@ -30,7 +30,7 @@ class SyncOptions:
     """An account of so many media is listed whole at the first look: two pages."""
 
     lanes: int = 8
-    """Pages of an account that are asked for at once, where no rate limit is known."""
+    """Pages of an account that are asked for at once, where requests do not have to be saved."""
 
     def today(self, now: float) -> date:
         return datetime.fromtimestamp(now, self.zone).date()

@@ -158,8 +158,8 @@ class Runs:
             await self._patiently(run, lambda: self._by_offset(whole, run))
 
     async def _on(self, whole: Whole, run: Run) -> None:
-        """A page; or all that are left, several at once, where the service counts no requests."""
-        if self._is_free() and (days := whole.days_to_come):
+        """A page; or all that are left, several at once, where a few requests more do not matter."""
+        if self._is_free() and (days := whole.days_to_come()):
             await whole.read(days, run.urgency, self._is_free)
         await whole.step(run.urgency)
 

@@ -12,13 +12,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from ..catalogue import RECENT_COUNT, Catalogue
-from ..model import EARLIEST, Change, Cursor, Days, Everything, MediaId, Page, Recent
+from ..model import EARLIEST, Cursor, Days, Everything, MediaId, Page, Recent
 from .crawl import Position
 from .freshness import is_younger
 from .lane import Lane, LaneReader
 from .lanes import Lanes, Range
 from .options import SyncOptions
-from .pages import Pages
 from .progress import Progress
 from .proofs import UrgencyNow
 
@@ -42,10 +41,9 @@ class Whole:
 
     def __init__(
         self,
-        pages: Pages,
+        reader: LaneReader,
         catalogue: Catalogue,
         options: SyncOptions,
-        emit: Callable[[Sequence[Change]], None],
         wall_clock: Callable[[], float],
         since: date | None,
     ) -> None:
@@ -53,7 +51,7 @@ class Whole:
         begins = options.since
         self._since = max(since, begins) if since is not None and begins is not None else since or begins
         self._from_the_start = self._since == begins
-        self.reader = LaneReader(pages, catalogue, options, emit, wall_clock)
+        self._reader = reader
         self._catalogue = catalogue
         self._options = options
         self._now = wall_clock
@@ -77,15 +75,16 @@ class Whole:
         if place.position is None:
             self._ended(place, place.began)
 
-    @property
     def days_to_come(self) -> list[Range]:
         """Ranges of days, where they are worth to be read by several at once; none where they are not."""
         place, progress = self._place, self._place.progress
-        self._skip(place)
-        if place.done or place.covered_from is None or progress.total is None:
+        if progress.total is None:
             return []
-        pages = (progress.total - progress.items) // self.reader.pages.limit
-        return self._gaps(place.covered_from) if pages >= 2 * self._options.lanes else []
+        pages = (progress.total - progress.items) // self._reader.pages.limit
+        if pages < 2 * self._options.lanes:
+            return []
+        self._skip(place)
+        return [] if place.done or place.covered_from is None else self._gaps(place.covered_from)
 
     async def read(self, days: Sequence[Range], urgency: UrgencyNow, free: Callable[[], bool]) -> None:
         """Reads these days in no order, as long as that is `free`. Afterwards `step` goes on behind them."""
@@ -94,7 +93,7 @@ class Whole:
 
         def count(lane: Lane, page: Page) -> None:
             progress = place.progress
-            progress.items += self.reader.count(lane, page)[0]
+            progress.items += self._reader.count(lane, page)[0]
             progress.pages += 1
             progress.day = lanes.first
             progress.share = self._share(place)
@@ -109,7 +108,7 @@ class Whole:
             last=place.last,
         )
         today = self._options.today(self._now())
-        lanes = Lanes(self.reader, self._options, going, days, today=today, free=free, count=count)
+        lanes = Lanes(self._reader, self._options, going, days, today=today, free=free, count=count)
         await lanes.read(urgency)
 
     def _gaps(self, first: date) -> list[Range]:
@@ -135,7 +134,7 @@ class Whole:
             self._count(place, at, page)
             self._keep(place)
 
-        await self.reader.page(place, urgency, keep)
+        await self._reader.page(place, urgency, keep)
 
     def _skip(self, place: _Place) -> None:
         """Goes on behind the days that were listed since this began, or are fresh."""
@@ -158,7 +157,7 @@ class Whole:
 
     def _count(self, place: _Place, at: Position, page: Page) -> None:
         progress = place.progress
-        new, again = self.reader.count(place, page)
+        new, again = self._reader.count(place, page)
         if page.total is not None and at.cursor is None and not place.beside:
             progress.total = progress.items + page.total - again
         progress.items += new

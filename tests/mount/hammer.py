@@ -27,6 +27,7 @@ from typing import Final
 from mediafs.sandbox.testing import Box, sandbox_process
 
 from .mounting import Mount, prepared, wait_until
+from .soaks import main, memory_kib
 
 WORKERS: Final = ("walk", "walk", "walk", "read", "read", "read", "stat", "stat")
 MEDIA: Final = 2500
@@ -254,7 +255,7 @@ def hammer(seconds: float, seed: int = 1) -> Report:
 
 
 def _hammer(seconds: float, mount: Mount, changer: Changer, dice: random.Random) -> Report:
-    before = _memory_kib(mount)
+    before = memory_kib(mount)
     until = time.time() + seconds
     words = [sys.executable, "-m", __spec__.name, "worker"]
     processes = [
@@ -278,7 +279,7 @@ def _hammer(seconds: float, mount: Mount, changer: Changer, dice: random.Random)
     failures += changer.failures
     failures += [f"{diary.kind}: {failure}" for diary in diaries for failure in diary.failures]
     failures += _aftermath(mount)
-    return Report(diaries, changer.changes, changer.crawls, (before, _memory_kib(mount)), failures)
+    return Report(diaries, changer.changes, changer.crawls, (before, memory_kib(mount)), failures)
 
 
 def _aftermath(mount: Mount) -> Iterator[str]:
@@ -298,28 +299,12 @@ def _aftermath(mount: Mount) -> Iterator[str]:
     yield from (line for line in mount.log.splitlines() if "Traceback" in line or " ERROR " in line)
 
 
-def _memory_kib(mount: Mount) -> int:
-    status = Path(f"/proc/{mount.pids[-1]}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])
-
-
-def _work(kind: str, root: str, until: str, seed: str) -> None:
+def _work(arguments: Sequence[str]) -> None:
+    kind, root, until, seed = arguments
     worker = Worker(Path(root), random.Random(seed), Diary(kind))
     worker.run(float(until))
     print(json.dumps(vars(worker.diary)))
 
 
-def main(arguments: Sequence[str]) -> int:
-    if arguments[:1] == ["worker"]:
-        _work(*arguments[1:])
-        return 0
-    seconds = float(arguments[0]) if arguments else 120.0
-    seed = int(arguments[1]) if len(arguments) > 1 else time.time_ns() % 1_000_000
-    print(f"hammering for {seconds:g} s, seed {seed}", flush=True)
-    report = hammer(seconds, seed)
-    print("\n".join(report.lines()))
-    return 1 if report.failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], "hammering for", hammer, _work))

@@ -30,6 +30,7 @@ from mediafs.sandbox.media import NoiseBody, sha256_of
 from mediafs.sandbox.testing import Box, sandbox_process
 
 from .mounting import Mount, prepared
+from .soaks import main, memory_kib
 
 WORKERS: Final = ("read", "read", "read", "find", "ls", "edit", "edit", "delete")
 """The eight processes."""
@@ -484,21 +485,21 @@ def _storm(seconds: float, mount: Mount, weather: Weather) -> Report:
     # All is listed, and memory is full, before anything is measured.
     for path in mount.files("by-date"):
         (mount.root / path).read_bytes()
-    memory, descriptors = [_memory_kib(mount)], [_descriptors(mount)]
+    memory, descriptors = [memory_kib(mount)], [_descriptors(mount)]
     box.reset()
     until = time.time() + seconds
     processes = _started(mount, weather, until)
     with weather.raging():
         while time.time() < until:
             time.sleep(min(5.0, max(0.0, until - time.time())))
-            memory.append(_memory_kib(mount))
+            memory.append(memory_kib(mount))
             descriptors.append(_descriptors(mount))
     requests = len(box.requests())
     failures += [f"the weather broke: {error!r}" for error in weather.broken]
     diaries = [_ended(process, until, failures) for process in processes]
     failures += [f"{diary.kind}: {failure}" for diary in diaries for failure in diary.failures]
     _compare(mount, box, diaries, failures)
-    memory.append(_memory_kib(mount))
+    memory.append(memory_kib(mount))
     descriptors.append(_descriptors(mount))
     if memory[-1] > memory[0] + MORE_MEMORY_KIB:
         failures.append("the daemon's memory has grown")
@@ -591,26 +592,9 @@ def _attribute(path: Path, name: str) -> str:
         return ""
 
 
-def _memory_kib(mount: Mount) -> int:
-    status = Path(f"/proc/{mount.pids[-1]}/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
-
-
 def _descriptors(mount: Mount) -> int:
     return len(os.listdir(f"/proc/{mount.pids[-1]}/fd"))
 
 
-def main(arguments: Sequence[str]) -> int:
-    if arguments[:1] == ["worker"]:
-        _work(arguments[1:])
-        return 0
-    seconds = float(arguments[0]) if arguments else 120.0
-    seed = int(arguments[1]) if len(arguments) > 1 else time.time_ns() % 1_000_000
-    print(f"a storm of {seconds:g} s, seed {seed}", flush=True)
-    report = storm(seconds, seed)
-    print("\n".join(report.lines()))
-    return 1 if report.failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], "a storm of", storm, _work))

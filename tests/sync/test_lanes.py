@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,13 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mediafs.errors import Incomplete, Late, Unavailable
+from mediafs.errors import Late, Unavailable
 from mediafs.model import Days, Everything, Media, Page, Question, Urgency
 from mediafs.sync.runs import PLENTY
 from tests.fakes import START, MemorySource, make_media
 
-from .house import House, house
-from .test_whole import Killed, days_of_all, ids, killed, listed
+from .house import house
+from .test_whole import Killed, days_of_all, ids, killed, listed, shaken
 
 LANES = 4
 PAGES = 67
@@ -189,55 +188,8 @@ def test_what_existed_throughout_is_shown_once_whatever_came_and_went(
     seed: int, apart: int, resumed: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Media are added and deleted before any page of any lane, also while nothing runs."""
-    chance = random.Random(seed)
-    folder = tmp_path_factory.mktemp("lanes")
     base = [make_media(n, created=START + timedelta(seconds=apart * (n // 3))) for n in range(1, 120)]
-    source = Busy(list(base), page_limit=7, all_users=True, turns=random.Random(seed + 1))
-    numbers = iter(range(1000, 10_000))
-    shaken = [0]
-
-    def shake(question: Question | None = None) -> None:
-        if chance.random() < 0.4 and shaken[0] < 20:
-            shaken[0] += 1
-            for _ in range(chance.randrange(1, 4)):
-                if source.archive and chance.random() < 0.5:
-                    source.archive.remove(chance.choice(source.archive))
-                else:
-                    at = chance.choice(base).created + timedelta(seconds=chance.choice([0, 0, 1, 40000]))
-                    source.archive.append(make_media(next(numbers), created=at))
-
-    async def run() -> None:
-        if resumed:
-            stop = chance.randrange(1, 18)
-
-            def shake_and_kill(question: Question) -> None:
-                shake()
-                if source.asked["page"] == stop:
-                    raise Killed
-
-            source.before_page = shake_and_kill
-            with suppress(BaseExceptionGroup):
-                async with house(source, folder, lanes=3) as here:
-                    await listed(here)
-            for _ in range(3):
-                shake()
-        source.before_page = shake
-        async with house(source, folder, lanes=3) as here:
-            while True:
-                with suppress(Incomplete):  # it fails, rather than show a part
-                    await listed(here)
-                    break
-            shown = _shown(here)
-        assert max(Counter(shown).values(), default=1) == 1
-        kept = {media.id for media in base} & ids(source)
-        assert kept <= set(shown), sorted(kept - set(shown))
-
-    trio.run(run)
-
-
-def _shown(here: House) -> list[str]:
-    def on(one: date) -> list[str]:
-        stats = here.catalogue.views.children(Days(one, one))
-        return [media.id for stat in stats if (media := here.catalogue.views.media(stat.inode))]
-
-    return [id_ for one in days_of_all(here) for id_ in on(one)]
+    source = Busy(base, page_limit=7, all_users=True, turns=random.Random(seed + 1))
+    folder = tmp_path_factory.mktemp("lanes")
+    stop = 18 * resumed
+    trio.run(partial(shaken, source, random.Random(seed), folder, shakes=20, stop_before=stop, lanes=3))

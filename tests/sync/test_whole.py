@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -321,16 +322,31 @@ def test_what_existed_throughout_is_shown_once_whatever_came_and_went(
     seed: int, apart: int, resumed: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Media are added and deleted before any page, also while nothing runs."""
-    chance = random.Random(seed)
-    folder = tmp_path_factory.mktemp("whole")
     base = [make_media(n, created=START + timedelta(seconds=apart * (n // 3))) for n in range(1, 60)]
     source = MemorySource(list(base), page_limit=7, all_users=True)
+    folder = tmp_path_factory.mktemp("whole")
+    trio.run(partial(shaken, source, random.Random(seed), folder, shakes=12, stop_before=10 * resumed))
+
+
+async def shaken(
+    source: MemorySource,
+    chance: random.Random,
+    folder: Path,
+    *,
+    shakes: int,
+    stop_before: int,
+    lanes: int = 8,
+) -> None:
+    """Lists an archive that changes before any page, `shakes` times at most; what was there throughout has to
+    be shown, and nothing twice. `stop_before`: after a crash before that page; 0: without one."""
+    base = list(source.archive)
     numbers = iter(range(1000, 10_000))
-    shaken = [0]
+    done = 0
 
     def shake(question: Question | None = None) -> None:
-        if chance.random() < 0.4 and shaken[0] < 12:
-            shaken[0] += 1
+        nonlocal done
+        if chance.random() < 0.4 and done < shakes:
+            done += 1
             for _ in range(chance.randrange(1, 4)):
                 if source.archive and chance.random() < 0.5:
                     source.archive.remove(chance.choice(source.archive))
@@ -338,38 +354,35 @@ def test_what_existed_throughout_is_shown_once_whatever_came_and_went(
                     at = chance.choice(base).created + timedelta(seconds=chance.choice([0, 0, 1, 40000]))
                     source.archive.append(make_media(next(numbers), created=at))
 
-    async def run() -> None:
-        if resumed:
-            stop = chance.randrange(1, 10)
+    if stop_before:
+        stop = chance.randrange(1, stop_before)
 
-            def shake_and_kill(question: Question) -> None:
-                shake()
-                if source.asked["page"] == stop:
-                    raise Killed
+        def shake_and_kill(question: Question) -> None:
+            shake()
+            if source.asked["page"] == stop:
+                raise Killed
 
-            source.before_page = shake_and_kill
-            with suppress(BaseExceptionGroup):
-                async with house(source, folder) as here:
-                    await listed(here)
-            for _ in range(3):
-                shake()
-        source.before_page = shake
-        async with house(source, folder) as here:
-            while True:
-                with suppress(Incomplete):  # it fails, rather than show a part
-                    await listed(here)
-                    break
-            shown = [
-                media.id
-                for one in days_of_all(here)
-                for stat in here.catalogue.views.children(Days(one, one))
-                if (media := here.catalogue.views.media(stat.inode))
-            ]
-        assert len(shown) == len(set(shown))
-        kept = {media.id for media in base} & ids(source)
-        assert kept <= set(shown), sorted(kept - set(shown))
-
-    trio.run(run)
+        source.before_page = shake_and_kill
+        with suppress(BaseExceptionGroup):
+            async with house(source, folder, lanes=lanes) as here:
+                await listed(here)
+        for _ in range(3):
+            shake()
+    source.before_page = shake
+    async with house(source, folder, lanes=lanes) as here:
+        while True:
+            with suppress(Incomplete):  # it fails, rather than show a part
+                await listed(here)
+                break
+        shown = [
+            media.id
+            for one in days_of_all(here)
+            for stat in here.catalogue.views.children(Days(one, one))
+            if (media := here.catalogue.views.media(stat.inode))
+        ]
+    assert len(shown) == len(set(shown))
+    kept = {media.id for media in base} & ids(source)
+    assert kept <= set(shown), sorted(kept - set(shown))
 
 
 def days_of_all(here: House) -> list[date]:
